@@ -1,0 +1,93 @@
+# consuld: build, check, run, install. See README.md.
+#
+#	make			everything into build/ (a tree with the layout of an installation)
+#	make run		packages, build, and a one-node agent with its UI
+#	make check		packages, build with sanitizers, all tests; ends in "N passed, N failed"
+#	make unit|fuzz|sim|bats|browser|lint	parts of it
+#	make bench		figures beside their references
+#	make install DESTDIR= PREFIX=/usr/local
+#	make format		clang-format over all sources
+#
+# SANITIZER=address,undefined builds into build-address-undefined/ instead of build/.
+
+SHELL = /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+VERSION = 0.1.0
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+CC = gcc
+CLANG ?= clang
+empty =
+comma = ,
+SANITIZER ?=
+BUILD = build$(if $(SANITIZER),-$(subst $(comma),-,$(SANITIZER)))
+
+WARNINGS = -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wpointer-arith -Wwrite-strings -Wvla -Wno-missing-field-initializers
+CFLAGS ?= -O2 -g
+CFLAGS_ALL = -std=c11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fno-strict-aliasing -fstack-protector-strong -fPIE -DCONSULD_VERSION='"$(VERSION)"'
+LDFLAGS_ALL = $(LDFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+ifneq ($(SANITIZER),)
+CFLAGS_ALL += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all -fno-omit-frame-pointer -DCONSULD_SANITIZED
+LDFLAGS_ALL += -fsanitize=$(SANITIZER)
+else
+CFLAGS_ALL += -D_FORTIFY_SOURCE=2
+endif
+
+# One room, one folder; its sources.mk lists SOURCES_<room> and LIBS_<room>, all of them but main.c go into a library for the tests.
+DAEMONS = raftd catalogd httpd dnsd checkd gossipd
+ROOMS = common consuld consulctl $(DAEMONS)
+include $(foreach room,$(ROOMS),$(room)/sources.mk)
+
+# Programs: <place in the tree>/<program>, by room. A room may have helper programs (HELPERS_<room>), each with a source of its own.
+PROGRAMS = $(BUILD)/sbin/consuld $(BUILD)/bin/consulctl $(foreach d,$(DAEMONS),$(BUILD)/libexec/consuld/$(d)) \
+	$(foreach room,$(ROOMS),$(foreach h,$(HELPERS_$(room)),$(BUILD)/libexec/consuld/$(h)))
+
+all: $(PROGRAMS) $(BUILD)/bin/consul $(BUILD)/consulctl $(BUILD)/consul $(BUILD)/share
+
+objects = $(patsubst %.c,$(BUILD)/obj/$(1)/%.o,$(filter-out main.c,$(SOURCES_$(1))))
+
+define room_rules
+$(BUILD)/obj/$(1)/%.o: $(1)/%.c $(1)/sources.mk Makefile
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_ALL) $$(CFLAGS_$(1)) -Icommon -I$(1) -MMD -MP -c -o $$@ $$<
+$(BUILD)/lib/$(1).a: $(call objects,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	ar rcs $$@ $$^
+-include $(patsubst %.o,%.d,$(call objects,$(1)) $(BUILD)/obj/$(1)/main.d)
+$(foreach h,$(HELPERS_$(1)),-include $(BUILD)/obj/$(1)/$(h).d
+$(BUILD)/libexec/consuld/$(h): $(BUILD)/obj/$(1)/$(subst -,_,$(h)).o $(BUILD)/lib/$(1).a $(BUILD)/lib/common.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(h)) $$(LIBS_common)
+)
+endef
+$(foreach room,$(ROOMS),$(eval $(call room_rules,$(room))))
+
+define program_rule
+$(2): $(BUILD)/obj/$(1)/main.o $(BUILD)/lib/$(1).a $(BUILD)/lib/common.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_common)
+endef
+$(eval $(call program_rule,consuld,$(BUILD)/sbin/consuld))
+$(eval $(call program_rule,consulctl,$(BUILD)/bin/consulctl))
+$(foreach d,$(DAEMONS),$(eval $(call program_rule,$(d),$(BUILD)/libexec/consuld/$(d))))
+
+$(BUILD)/bin/consul: | $(BUILD)/bin/consulctl
+	ln -sf consulctl $@
+$(BUILD)/consulctl $(BUILD)/consul: | $(BUILD)/bin/consulctl
+	ln -sf bin/consulctl $@
+# UI files and the suite's own configuration lie where an installation has them.
+$(BUILD)/share: Makefile
+	@mkdir -p $@ $(BUILD)/etc
+	ln -sfn $(CURDIR)/httpd/ui $@/consuld-ui
+	ln -sfn $(CURDIR)/etc/consuld.conf $(BUILD)/etc/consuld.conf
+
+include test/test.mk
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all clean

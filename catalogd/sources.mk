@@ -1,0 +1,2 @@
+SOURCES_catalogd = main.c
+LIBS_catalogd =

@@ -1,0 +1,2 @@
+SOURCES_checkd = main.c
+LIBS_checkd =

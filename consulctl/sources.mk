@@ -1,0 +1,2 @@
+SOURCES_consulctl = main.c
+LIBS_consulctl =

@@ -1,0 +1,2 @@
+SOURCES_consuld = main.c
+LIBS_consuld =

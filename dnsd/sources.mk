@@ -1,0 +1,2 @@
+SOURCES_dnsd = main.c
+LIBS_dnsd =

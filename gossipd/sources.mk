@@ -1,0 +1,2 @@
+SOURCES_gossipd = main.c
+LIBS_gossipd =

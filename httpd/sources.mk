@@ -1,0 +1,2 @@
+SOURCES_httpd = main.c
+LIBS_httpd =

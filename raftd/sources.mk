@@ -1,0 +1,2 @@
+SOURCES_raftd = main.c
+LIBS_raftd =

@@ -1,0 +1,33 @@
+# Tests. test/unit/<room>_<subject>_test.c and test/sim/<room>_<subject>_sim.c link against their room's library and common;
+# test/fuzz/<room>_<subject>_fuzz.c is a libFuzzer target with its corpus in test/fuzz/corpus/<room>_<subject>/.
+
+TEST_ROOM = $(firstword $(subst _, ,$(notdir $(1))))
+UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/test/%,$(wildcard test/unit/*_test.c))
+SIM_TESTS = $(patsubst test/sim/%.c,$(BUILD)/test/%,$(wildcard test/sim/*_sim.c))
+FUZZ_TESTS = $(patsubst test/fuzz/%.c,$(BUILD)/test/%,$(wildcard test/fuzz/*_fuzz.c))
+
+define test_rule
+$(BUILD)/test/$(notdir $(basename $(1))): $(1) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_ALL) -Icommon -I$(call TEST_ROOM,$(1)) -Itest/unit -MMD -MP -o $$@ $$< $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common) -lcmocka
+-include $(BUILD)/test/$(notdir $(basename $(1))).d
+endef
+$(foreach t,$(wildcard test/unit/*_test.c test/sim/*_sim.c),$(eval $(call test_rule,$(t))))
+
+# Fuzz targets run over their corpus with a small driver of ours (any compiler); `make fuzz-long` builds them with libFuzzer.
+define fuzz_rule
+$(BUILD)/test/$(notdir $(basename $(1))): $(1) test/fuzz/driver.c $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_ALL) -Wno-missing-prototypes -Icommon -I$(call TEST_ROOM,$(1)) -MMD -MP -o $$@ $$< test/fuzz/driver.c $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common)
+endef
+$(foreach t,$(wildcard test/fuzz/*_fuzz.c),$(eval $(call fuzz_rule,$(t))))
+
+tests: $(UNIT_TESTS) $(SIM_TESTS) $(FUZZ_TESTS)
+unit: $(UNIT_TESTS)
+	test/run-unit $(UNIT_TESTS)
+sim: $(SIM_TESTS)
+	test/run-unit $(SIM_TESTS)
+fuzz: $(FUZZ_TESTS)
+	test/run-fuzz $(FUZZ_TESTS)
+
+.PHONY: tests unit sim fuzz
