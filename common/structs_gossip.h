@@ -1,0 +1,84 @@
+/*
+ * structs_gossip.h - what gossipd answers on gossipd.sock: members, joining, leaving, events (schema.h)
+ *
+ * Methods (errors are the texts of http-api.md 11.4-11.7 of the reference facts, with the HTTP status where it is not 500):
+ *	Gossip.Members gossip_members_request -> gossip_members
+ *	Gossip.Self {} -> gossip_self
+ *	Gossip.Join gossip_join_request -> gossip_joined		an error only when no address could be contacted
+ *	Gossip.ForceLeave gossip_force_leave_request -> {}
+ *	Gossip.Leave {} -> {}						answered when the leave has spread
+ *	Gossip.Stats {} -> gossip_stats
+ *	Gossip.Subscribe gossip_subscribe_request -> DATA gossip_event	first one member-join for each known member, then the changes
+ *
+ * F(KIND, Name, member, flags, sub schema, JSON input aliases, doc)
+ */
+#ifndef COMMON_STRUCTS_GOSSIP_H
+#define COMMON_STRUCTS_GOSSIP_H
+
+#include "schema.h"
+
+enum member_status { MEMBER_NONE, MEMBER_ALIVE, MEMBER_LEAVING, MEMBER_LEFT, MEMBER_FAILED };
+
+#define MEMBER_FIELDS(F)                                                                                               \
+	F(STR, "Name", name, 0, NULL, NULL, "node name, in the WAN pool NODE.DATACENTER")                              \
+	F(STR, "Addr", addr, 0, NULL, NULL, "IP as text")                                                              \
+	F(UINT, "Port", port, 0, NULL, NULL, "of the pool")                                                            \
+	F(STRMAP, "Tags", tags, FIELD_NONNULL, NULL, NULL, "role, dc, id, port, build, ...")                           \
+	F(INT, "Status", status, 0, NULL, NULL, "0 none, 1 alive, 2 leaving, 3 left, 4 failed")                        \
+	F(UINT, "ProtocolMin", protocol_min, 0, NULL, NULL, "gossip protocol understood, from")                        \
+	F(UINT, "ProtocolMax", protocol_max, 0, NULL, NULL, "to")                                                      \
+	F(UINT, "ProtocolCur", protocol_cur, 0, NULL, NULL, "spoken")                                                  \
+	F(UINT, "DelegateMin", delegate_min, 0, NULL, NULL, "membership protocol understood, from")                    \
+	F(UINT, "DelegateMax", delegate_max, 0, NULL, NULL, "to")                                                      \
+	F(UINT, "DelegateCur", delegate_cur, 0, NULL, NULL, "spoken")
+SCHEMA_DECLARE(member, MEMBER_FIELDS)
+
+#define COORDINATE_FIELDS(F)                                                                                           \
+	F(ANY, "Vec", vec, 0, NULL, NULL, "8 numbers, seconds")                                                        \
+	F(FLOAT, "Error", error, 0, NULL, NULL, "how much to trust it, 1.5 at the start")                              \
+	F(FLOAT, "Adjustment", adjustment, 0, NULL, NULL, "seconds")                                                   \
+	F(FLOAT, "Height", height, 0, NULL, NULL, "seconds")
+SCHEMA_DECLARE(coordinate, COORDINATE_FIELDS)
+
+#define GOSSIP_MEMBERS_REQUEST_FIELDS(F)                                                                               \
+	F(BOOL, "WAN", wan, 0, NULL, NULL, "the WAN pool")                                                             \
+	F(STR, "Segment", segment, 0, NULL, NULL, "empty or _all; others are refused")                                 \
+	F(STR, "Filter", filter, 0, NULL, NULL, "filter expression over the members")
+SCHEMA_DECLARE(gossip_members_request, GOSSIP_MEMBERS_REQUEST_FIELDS)
+
+#define GOSSIP_MEMBERS_FIELDS(F) F(LIST, "Members", members, 0, &member_schema, NULL, "nil: the WAN pool of a client")
+SCHEMA_DECLARE(gossip_members, GOSSIP_MEMBERS_FIELDS)
+
+#define GOSSIP_SELF_FIELDS(F)                                                                                          \
+	F(STRUCT, "Member", member, 0, &member_schema, NULL, "this node in the LAN pool")                              \
+	F(PTR, "Coord", coord, 0, &coordinate_schema, NULL, "nil: coordinates are disabled")
+SCHEMA_DECLARE(gossip_self, GOSSIP_SELF_FIELDS)
+
+#define GOSSIP_JOIN_REQUEST_FIELDS(F)                                                                                  \
+	F(BOOL, "WAN", wan, 0, NULL, NULL, "")                                                                         \
+	F(STRLIST, "Addresses", addresses, 0, NULL, NULL, "host or host:port")
+SCHEMA_DECLARE(gossip_join_request, GOSSIP_JOIN_REQUEST_FIELDS)
+
+#define GOSSIP_JOINED_FIELDS(F) F(UINT, "Joined", joined, 0, NULL, NULL, "nodes contacted")
+SCHEMA_DECLARE(gossip_joined, GOSSIP_JOINED_FIELDS)
+
+#define GOSSIP_FORCE_LEAVE_REQUEST_FIELDS(F)                                                                           \
+	F(STR, "Node", node, 0, NULL, NULL, "member name")                                                             \
+	F(BOOL, "WAN", wan, 0, NULL, NULL, "in the WAN pool")                                                          \
+	F(BOOL, "Prune", prune, 0, NULL, NULL, "forget the member at once")
+SCHEMA_DECLARE(gossip_force_leave_request, GOSSIP_FORCE_LEAVE_REQUEST_FIELDS)
+
+#define GOSSIP_STATS_FIELDS(F)                                                                                         \
+	F(STRMAP, "serf_lan", lan, 0, NULL, NULL, "")                                                                  \
+	F(STRMAP, "serf_wan", wan, 0, NULL, NULL, "empty on clients")
+SCHEMA_DECLARE(gossip_stats, GOSSIP_STATS_FIELDS)
+
+#define GOSSIP_SUBSCRIBE_REQUEST_FIELDS(F) F(BOOL, "WAN", wan, 0, NULL, NULL, "")
+SCHEMA_DECLARE(gossip_subscribe_request, GOSSIP_SUBSCRIBE_REQUEST_FIELDS)
+
+#define GOSSIP_EVENT_FIELDS(F)                                                                                         \
+	F(STR, "Event", event, 0, NULL, NULL, "member-join, -leave, -failed, -update, -reap")                          \
+	F(STRUCT, "Member", member, 0, &member_schema, NULL, "as it is now")
+SCHEMA_DECLARE(gossip_event, GOSSIP_EVENT_FIELDS)
+
+#endif
