@@ -166,16 +166,16 @@ emit(enum log_level level, const char *module, int error, const char *fmt, va_li
 		state.dropped++;
 }
 
-#define LOG_FUNCTION(name, level, error_value)                                                                         \
+#define LOG_FUNCTION(name, line_level, error_value)                                                                         \
 	void name(const char *module, const char *fmt, ...)                                                            \
 	{                                                                                                              \
 		int saved_errno = errno;                                                                               \
 		va_list args;                                                                                          \
                                                                                                                        \
-		if ((level) < state.level)                                                                             \
+		if ((line_level) < state.level)                                                                             \
 			return;                                                                                        \
 		va_start(args, fmt);                                                                                   \
-		emit(level, module, error_value, fmt, args);                                                           \
+		emit(line_level, module, error_value, fmt, args);                                                           \
 		va_end(args);                                                                                          \
 		errno = saved_errno;                                                                                   \
 	}
