@@ -1,0 +1,59 @@
+/*
+ * watch.h - who is to be told of a change: parked queries and subscriptions
+ *
+ * A name of the state that can be waited for is a kind and some bytes. Apply functions touch names (apply_touch); queries declare the names
+ * they depend on (query_watch). After a batch is committed each group of equal parked queries that hangs on a touched name
+ * is evaluated once. Names are compared bytewise: both sides fold case the same way.
+ */
+#ifndef CATALOGD_WATCH_H
+#define CATALOGD_WATCH_H
+
+#include <stdbool.h>
+
+#include "cdefs.h"
+#include "ipc.h"
+
+enum watch_kind {
+	WATCH_ALL,         /* name "": touched when the whole state was replaced; wakes everybody */
+	WATCH_TABLE,       /* any change in a table as Consul counts it: "nodes" "services" "checks" "sessions" "kvs" */
+	WATCH_KEY,         /* one KV key; touching it also wakes WATCH_PREFIX of its prefixes */
+	WATCH_PREFIX,      /* all KV keys that begin with name; watched, never touched by itself */
+	WATCH_SESSION,     /* one session ID */
+	WATCH_NODE,        /* a node's record or its services (name folded) */
+	WATCH_NODE_CHECKS, /* the checks of a node (name folded) */
+	WATCH_SERVICE,     /* the instances of a service name and their nodes (name folded) */
+	WATCH_HEALTH,      /* the same and their checks: touch it whenever health/service/NAME may have changed */
+	WATCH_CHECKS,      /* the checks of a service name (name folded) */
+	WATCH_STATE,       /* the checks in a status: "passing" "warning" "critical" */
+	WATCH_CONNECT,     /* instances that health/connect/NAME would find, their nodes and checks */
+	WATCH_KIND_COUNT
+};
+
+struct watch; /* all of it */
+struct query; /* query.h */
+
+/*
+ * Runs q (arguments and endpoint are set) under the turn's read transaction; q->out, q->index and what it watches are the
+ * result. 0, or -1: q->error. Given by serve.c.
+ */
+typedef int watch_run(struct query *q, void *ctx);
+
+MUST_USE struct watch *watch_new(struct ev_loop *loop, watch_run *run, void *ctx);
+void watch_free(struct watch *w);
+
+/*
+ * Parks stream s whose query has been run once: index is that run's, and not above min_index. The group is found by endpoint and arguments
+ * (those that only say how long to wait left out). q->max_time_ns is what was asked for; default, cap and jitter are put on here.
+ */
+void watch_park(struct watch *w, struct ipc_stream *s, const struct query *q);
+/* Names touched by the batch that has just been committed: gathers, then wakes by watch_wake. */
+void watch_touch(struct watch *w, enum watch_kind kind, struct bytes name);
+/* Evaluates what was touched; once per batch, after the commit. */
+void watch_wake(struct watch *w);
+size_t watch_parked(const struct watch *w);
+size_t watch_groups(const struct watch *w);
+
+/* Handler of the method Subscribe: [Kind, Name] elements, "service" for WATCH_HEALTH, "node" for WATCH_NODE, "reset" when nothing is known any more. */
+void watch_subscribe(struct watch *w, struct ipc_stream *s);
+
+#endif
