@@ -23,31 +23,31 @@
 #include "mp.h"
 
 enum field_kind {
-	FIELD_STR,	  /* text */
+	FIELD_STR, /* text */
 	FIELD_BOOL,
-	FIELD_INT,	  /* int64_t */
-	FIELD_UINT,	  /* uint64_t */
+	FIELD_INT,  /* int64_t */
+	FIELD_UINT, /* uint64_t */
 	FIELD_FLOAT,
-	FIELD_DURATION,	  /* int64_t ns; JSON: integer, or text with FIELD_TEXT */
-	FIELD_TIME,	  /* the 15 raw bytes of wire-rpc.md 5.4; JSON: RFC 3339 */
-	FIELD_BYTES,	  /* JSON: base64 or null */
-	FIELD_ANY,	  /* free-form value */
-	FIELD_STRLIST,	  /* [text] */
-	FIELD_STRMAP,	  /* {text: text} */
+	FIELD_DURATION,   /* int64_t ns; JSON: integer, or text with FIELD_TEXT */
+	FIELD_TIME,       /* the 15 raw bytes of wire-rpc.md 5.4; JSON: RFC 3339 */
+	FIELD_BYTES,      /* JSON: base64 or null */
+	FIELD_ANY,        /* free-form value */
+	FIELD_STRLIST,    /* [text] */
+	FIELD_STRMAP,     /* {text: text} */
 	FIELD_STRLISTMAP, /* {text: [text]} */
-	FIELD_STRUCT,	  /* sub, always there */
-	FIELD_PTR,	  /* sub or nil */
-	FIELD_LIST,	  /* [sub] */
-	FIELD_MAP,	  /* {text: sub} */
+	FIELD_STRUCT,     /* sub, always there */
+	FIELD_PTR,        /* sub or nil */
+	FIELD_LIST,       /* [sub] */
+	FIELD_MAP,        /* {text: sub} */
 };
 
-#define FIELD_OMIT (1u << 0)	 /* left out of JSON when zero, empty or nil */
-#define FIELD_NONNULL (1u << 1)	 /* a nil list or map is shown as [] or {} in JSON, not null */
+#define FIELD_OMIT (1u << 0)    /* left out of JSON when zero, empty or nil */
+#define FIELD_NONNULL (1u << 1) /* a nil list or map is shown as [] or {} in JSON, not null */
 #define FIELD_REQUIRED (1u << 2)
-#define FIELD_TEXT (1u << 3)	 /* a duration is text in JSON output ("10s"); input always takes both */
-#define FIELD_HIDDEN (1u << 4)	 /* on the wire only: never in JSON output */
-#define FIELD_NOINPUT (1u << 5)	 /* never taken from JSON: an unknown field there */
-#define FIELD_IGNORED (1u << 6)	 /* JSON input: accepted whatever its type, and dropped */
+#define FIELD_TEXT (1u << 3)     /* a duration is text in JSON output ("10s"); input always takes both */
+#define FIELD_HIDDEN (1u << 4)   /* on the wire only: never in JSON output */
+#define FIELD_NOINPUT (1u << 5)  /* never taken from JSON: an unknown field there */
+#define FIELD_IGNORED (1u << 6)  /* JSON input: accepted whatever its type, and dropped */
 #define FIELD_NOFILTER (1u << 7) /* not a selector of the filter language */
 
 struct schema;
@@ -58,14 +58,24 @@ struct field {
 	unsigned flags;
 	const struct schema *of;
 	const char *aliases; /* further JSON input spellings, blank separated; NULL: none */
-	size_t offset;	     /* of the member in the C form */
+	size_t offset;       /* of the member in the C form */
 	const char *doc;
+	size_t name_size; /* strlen(name) */
 };
 
-#define SCHEMA_OPEN (1u << 0) /* unknown JSON keys are ignored, not errors */
+#define SCHEMA_OPEN (1u << 0) /* unknown JSON keys are ignored here and below, not errors */
+/*
+ * Go decodes it in a method of its own, through a nameless struct with *Alias embedded: error texts say
+ * ".Alias.Port", and what leads to it from the outermost struct is not part of them.
+ */
+#define SCHEMA_ALIAS (1u << 1)
 
 struct schema {
-	const char *name; /* Go's name of the struct, for error texts and the manual */
+	/*
+	 * Go's name of the struct, for error texts and the manual: "RegisterRequest". With a package in front
+	 * ("agent.checkUpdate") if that is not structs.
+	 */
+	const char *name;
 	const struct field *fields;
 	size_t count;
 	size_t size; /* of the C form */
@@ -99,9 +109,25 @@ struct schema {
 	};                                                                                                             \
 	extern const struct schema tag##_schema;
 
-/* In one source file: the table. SCHEMA_STRUCT must be the tag while FIELDS is expanded, hence the two steps. */
-#define SCHEMA_ROW_(tag, kind, wire, member, flags, of, aliases, doc)                                                  \
-	{wire, FIELD_##kind, flags, of, aliases, offsetof(struct tag, member), doc},
+/*
+ * In one source file: the table, e.g. SCHEMA_DEFINE(dir_entry, "DirEntry", DIR_ENTRY_FIELDS, 0). Each F( of
+ * FIELDS becomes "{.offset = (size_t) & ((struct dir_entry *)0)->" and what SCHEMA_ROW makes of the arguments:
+ * that is how a row learns its struct. (offsetof cannot be split in this way.)
+ */
+#define SCHEMA_DEFINE(tag, go_name, FIELDS, schema_flags)                                                              \
+	static const struct field tag##_rows[] = {FIELDS({.offset = (size_t) & ((struct tag *)0)->SCHEMA_ROW)};        \
+	const struct schema tag##_schema = {                                                                           \
+	    .name = go_name,                                                                                           \
+	    .fields = tag##_rows,                                                                                      \
+	    .count = COUNTOF(tag##_rows),                                                                              \
+	    .size = sizeof(struct tag),                                                                                \
+	    .flags = schema_flags,                                                                                     \
+	};
+/* clang-format off */
+#define SCHEMA_ROW(row_kind, wire, member, row_flags, sub, row_aliases, row_doc)                                       \
+	member, .name = wire, .name_size = sizeof(wire) - 1, .kind = FIELD_##row_kind, .flags = row_flags, .of = sub,  \
+	.aliases = row_aliases, .doc = row_doc},
+/* clang-format on */
 
 /* Decodes one message into the C form (all members are set). -1: not a map, or a field of the wrong type; *error names it (static or in a per-process buffer). */
 MUST_USE int schema_decode(const struct schema *s, struct bytes message, void *out, const char **error);
