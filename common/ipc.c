@@ -70,6 +70,7 @@ struct ipc {
 	struct ring peers;
 	struct ring listeners;
 	struct slot *free_streams, *free_calls;
+	uint64_t frames; /* replies received, all connections */
 	struct dispatch **dispatches;
 	size_t dispatch_count;
 };
@@ -674,7 +675,7 @@ static int
 on_reply(struct ipc_conn *c, const struct frame *f)
 {
 	struct mp in = mp_of(f->payload);
-	struct ipc_answer answer = {.shared = f->more_streams > 0};
+	struct ipc_answer answer = {.shared = f->more_streams > 0, .frame = ++c->ipc->frames};
 
 	if (take_fd(c, f, &answer.fd) == -1)
 		return -1;

@@ -116,6 +116,7 @@ struct ipc_answer {
 	int fd;		    /* -1, or a descriptor that the callback now owns */
 	bool more;	    /* a DATA element: the call goes on */
 	bool shared;	    /* this body goes to several calls of ours, one callback after the other, with the same body.data */
+	uint64_t frame;	    /* number of the frame it came in: equal in all callbacks of one shared body, and in no others */
 };
 typedef void ipc_answer_cb(void *ctx, const struct ipc_answer *answer);
 
