@@ -2,8 +2,7 @@
  * conf.h - the resolved configuration that consuld writes for each daemon (libconfig, consuld.conf(5))
  *
  * Names are the paths of Consul's configuration keys ("ports.dns", "dns_config.node_ttl"). Only keys that the parameter
- * registry marks as used by this daemon are in its file; asking for another one is our bug (panic in debug
- * builds, the default otherwise). Durations are stored as text ("10s"), unsigned 64-bit numbers too.
+ * registry marks as used by this daemon are in its file. Durations are stored as text ("10s"), unsigned 64-bit numbers too.
  * Maps with user keys are lists of {key, value}.
  */
 #ifndef COMMON_CONF_H
