@@ -99,8 +99,8 @@ SCHEMA_DECLARE(weights, WEIGHTS_FIELDS)
 SCHEMA_DECLARE(service_address, SERVICE_ADDRESS_FIELDS)
 
 #define LOCALITY_FIELDS(F)                                                                                             \
-	F(STR, "Region", region, 0, NULL, NULL, "")                                                                    \
-	F(STR, "Zone", zone, 0, NULL, NULL, "")
+	F(STR, "Region", region, FIELD_OMIT, NULL, NULL, "")                                                           \
+	F(STR, "Zone", zone, FIELD_OMIT, NULL, NULL, "")
 SCHEMA_DECLARE(locality, LOCALITY_FIELDS)
 
 #define MESH_GATEWAY_FIELDS(F) F(STR, "Mode", mode, FIELD_OMIT, NULL, NULL, "none, local or remote")

@@ -163,6 +163,12 @@ SCHEMA_DECLARE(agent_expose, AGENT_EXPOSE_FIELDS)
 	F(STRUCT, "AccessLogs", access_logs, FIELD_OMIT, &access_logs_schema, NULL, "")
 SCHEMA_DECLARE(agent_proxy, AGENT_PROXY_FIELDS)
 
+/* Here an empty zone is shown, in the catalog it is left out. */
+#define AGENT_LOCALITY_FIELDS(F)                                                                                       \
+	F(STR, "Region", region, 0, NULL, NULL, "")                                                                    \
+	F(STR, "Zone", zone, 0, NULL, NULL, "")
+SCHEMA_DECLARE(agent_locality, AGENT_LOCALITY_FIELDS)
+
 #define AGENT_SERVICE_FIELDS(F)                                                                                        \
 	F(STR, "Kind", kind, FIELD_OMIT, NULL, NULL, "")                                                               \
 	F(STR, "ID", id, 0, NULL, NULL, "")                                                                            \
@@ -180,7 +186,7 @@ SCHEMA_DECLARE(agent_proxy, AGENT_PROXY_FIELDS)
 	F(PTR, "Connect", connect, FIELD_OMIT, &connect_schema, NULL, "only when native")                              \
 	F(STR, "PeerName", peer_name, FIELD_OMIT, NULL, NULL, "always empty")                                          \
 	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
-	F(PTR, "Locality", locality, FIELD_OMIT | FIELD_NOFILTER, &locality_schema, NULL, "")
+	F(PTR, "Locality", locality, FIELD_OMIT | FIELD_NOFILTER, &agent_locality_schema, NULL, "")
 SCHEMA_DECLARE(agent_service, AGENT_SERVICE_FIELDS) /* AgentService */
 
 /* The checks inside agent/health answers have a form of their own (http-api.md 11.15). */
