@@ -1,2 +1,2 @@
-SOURCES_catalogd = main.c
-LIBS_catalogd =
+SOURCES_catalogd = main.c store.c store_file.c fold.c
+LIBS_catalogd = -llmdb

@@ -65,6 +65,7 @@ struct store_txn; /* one transaction */
 struct store_options {
 	const char *directory; /* is made if it is missing */
 	uint64_t map_bytes;    /* address space to reserve; less is taken when the limits of the process refuse it */
+	bool copy;             /* directory is the file that store_copy made; it is only read */
 };
 
 /* What the store knows of the log that it is the outcome of. */
@@ -87,6 +88,11 @@ MUST_USE enum store_open_status store_open(
 MUST_USE int store_erase(const char *directory);
 /* The start is over: a death from now on is not held against the file. */
 void store_started(struct store *s);
+/* A record was wrong: the next start makes the store again. */
+void store_mark_damaged(struct store *s);
+/* Copies the store of another process into the file to (an open descriptor), under a reader that is gone afterwards. 0 or an error for store_copy_error. */
+MUST_USE int store_copy(const char *directory, int to);
+const char *store_copy_error(int error);
 /* clean: syncs and marks it so that another boot may trust it. s may be NULL. */
 void store_close(struct store *s, bool clean);
 struct store_state store_state(const struct store *s);
