@@ -40,7 +40,7 @@ struct daemon_ops {
 	void (*commit)(struct daemon *d, const struct conf *old);
 	/* May be NULL: exit at once. Finishes work, then calls daemon_exit. leave: the node leaves the cluster for good. */
 	void (*stop)(struct daemon *d, bool leave);
-	/* Methods served on NAME.sock; NULL: no socket. */
+	/* Methods served on NAME.sock; NULL: no socket. Handlers get the struct daemon as ctx. */
 	const struct ipc_method *methods;
 	size_t method_count;
 	const char *const *syscalls; /* beyond the skeleton's own, NULL-terminated; see sandbox.h */
