@@ -87,7 +87,32 @@ $(BUILD)/share: Makefile
 
 include test/test.mk
 
+run: packages-build
+	$(MAKE) -s -j$$(nproc) all
+	@echo "consuld: one server on this machine, UI on http://127.0.0.1:8500/ui/, Ctrl-C ends it"
+	$(BUILD)/bin/consulctl agent -dev $(RUN_FLAGS)
+
+packages-build:
+	packaging/packages build
+
+# Owners and modes: root's, 0755 and 0644, as install(1) gives them; state directories are made by the units (etc/tmpfiles.d).
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/consuld $(DESTDIR)$(PREFIX)/share/consuld-ui \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/etc $(DESTDIR)$(PREFIX)/share/consuld
+	install -m 0755 $(BUILD)/bin/consulctl $(DESTDIR)$(PREFIX)/bin/
+	ln -sf consulctl $(DESTDIR)$(PREFIX)/bin/consul
+	install -m 0755 $(BUILD)/sbin/consuld $(DESTDIR)$(PREFIX)/sbin/
+	install -m 0755 $(filter $(BUILD)/libexec/consuld/%,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/libexec/consuld/
+	cp -R httpd/ui/. $(DESTDIR)$(PREFIX)/share/consuld-ui/
+	install -m 0644 etc/consuld.conf $(DESTDIR)$(PREFIX)/etc/
+	cp -R etc/. $(DESTDIR)$(PREFIX)/share/consuld/
+	for page in man/*.[1578]; do install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
 clean:
 	rm -rf build build-*
 
-.PHONY: all clean
+.PHONY: all run packages-build install format clean

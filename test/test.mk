@@ -22,7 +22,8 @@ $(BUILD)/test/$(notdir $(basename $(1))): $(1) test/fuzz/driver.c $(BUILD)/lib/$
 endef
 $(foreach t,$(wildcard test/fuzz/*_fuzz.c),$(eval $(call fuzz_rule,$(t))))
 
-tests: $(UNIT_TESTS) $(SIM_TESTS) $(FUZZ_TESTS)
+tests: $(UNIT_TESTS) $(FUZZ_TESTS)
+sims: $(SIM_TESTS)
 unit: $(UNIT_TESTS)
 	test/run-unit $(UNIT_TESTS)
 sim: $(SIM_TESTS)
@@ -30,4 +31,17 @@ sim: $(SIM_TESTS)
 fuzz: $(FUZZ_TESTS)
 	test/run-fuzz $(FUZZ_TESTS)
 
-.PHONY: tests unit sim fuzz
+bats:
+	BUILD=$(CURDIR)/$(BUILD) test/run-bats $(or $(FILES),$(wildcard test/bats/*.bats))
+browser:
+	test/run-browser
+lint:
+	test/lint
+check:
+	test/check
+bench:
+	packaging/packages bench
+	$(MAKE) -s -j$$(nproc) all
+	test/bench/run
+
+.PHONY: tests sims unit sim fuzz bats browser lint check bench
