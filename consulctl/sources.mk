@@ -1,2 +1,2 @@
-SOURCES_consulctl = main.c
-LIBS_consulctl =
+SOURCES_consulctl = main.c command.c
+LIBS_consulctl = -lcurl
