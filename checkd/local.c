@@ -387,6 +387,8 @@ fill_check(struct local *l, struct local_check *c, const struct check_plan *plan
 	    schema_decode(&check_type_schema, buf_bytes(&c->message), &c->type, &bad) == -1)
 		panic("check %s: %s", c->id, bad);
 	c->maintenance = plan->message.size == 0;
+	if (c->maintenance)
+		c->type = (struct check_type){0};
 	return changed;
 }
 
