@@ -49,7 +49,13 @@ struct apply {
 	struct watch *watch;   /* NULL in replays that nobody watches */
 	unsigned status;       /* with an error: HTTP status, 0: the front end's table */
 	char error[APPLY_ERROR_MAX];
+	/* private */
+	struct buf keys[4];
+	struct buf touched; /* of this entry; told to watch when it is done */
 };
+
+void apply_init(struct apply *a);
+void apply_free(struct apply *a);
 
 /* 0, or -1 after apply_refuse. The body is what the endpoint proposed; another node's leader may be newer: skip unknown fields. */
 typedef int apply_fn(struct apply *a, struct bytes body);

@@ -57,6 +57,10 @@ struct query {
 	bool filtered_by_acls;
 	unsigned status; /* with an error */
 	char error[QUERY_ERROR_MAX];
+	/* QueryMeta */
+	const char *consistency; /* "leader", "stale", "consistent" */
+	int64_t last_contact_ns;
+	bool known_leader;
 	/* how it was asked */
 	uint64_t min_index;
 	int64_t max_time_ns;
@@ -80,6 +84,13 @@ void query_watch(struct query *q, enum watch_kind kind, struct bytes name);
 void query_begin(struct query *q, uint32_t data_pairs);
 /* A scratch buffer for keys, cleared by each store_key; four of them, by number. */
 struct buf *query_key(struct query *q, unsigned which);
+
+/* ---- around endpoints (serve.c, watch.c) ---- */
+
+/* The request's part that is common to all reads, taken from its arguments; the endpoint decodes them again. 0, or -1: q->error. */
+MUST_USE int query_open(struct query *q, const struct endpoint *endpoint, struct bytes args);
+/* Puts QueryMeta behind the data, with index (0 is written as 1). */
+void query_finish(struct query *q, uint64_t index);
 
 /*
  * A write endpoint judges the arguments against the state as it is, on the leader, and says what to propose: the place to refuse what is

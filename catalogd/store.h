@@ -27,6 +27,7 @@
 	T(INDEX, "index", "counter name -> raft index, 8 bytes")                                                       \
 	T(KVS, "kvs", "key as it is -> DirEntry")                                                                      \
 	T(TOMBSTONES, "tombstones", "key as it is -> raft index of the deletion, 8 bytes, and its time, 8 bytes")      \
+	T(TOMBSTONE_ORDER, "tombstone_order", "raft index of the deletion, 8 bytes, then the key -> empty") \
 	T(LOCK_DELAYS, "lock_delays", "key as it is -> wall time in ns until which it can not be acquired, 8 bytes")   \
 	T(SESSIONS, "sessions", "session ID -> Session")                                                               \
 	T(SESSION_NODES, "session_nodes", "parts node (folded), session ID -> empty")                                  \

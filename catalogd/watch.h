@@ -40,6 +40,10 @@ typedef int watch_run(struct query *q, void *ctx);
 
 MUST_USE struct watch *watch_new(struct ev_loop *loop, watch_run *run, void *ctx);
 void watch_free(struct watch *w);
+/* How long a query waits that does not say, and the cap on what it says (300 s and 600 s at first). */
+void watch_times(struct watch *w, int64_t default_ns, int64_t max_ns);
+/* The query that runs are made with: whoever made w fills in what does not change (datacenter, node name). */
+struct query *watch_query(struct watch *w);
 
 /*
  * Parks stream s whose query has been run once: index is that run's, and not above min_index. The group is found by endpoint and arguments
@@ -53,7 +57,10 @@ void watch_wake(struct watch *w);
 size_t watch_parked(const struct watch *w);
 size_t watch_groups(const struct watch *w);
 
-/* Handler of the method Subscribe: [Kind, Name] elements, "service" for WATCH_HEALTH, "node" for WATCH_NODE, "reset" when nothing is known any more. */
+/*
+ * Serves the method Subscribe: a stream whose elements are arrays of [Kind, Name] pairs, one element for each batch: "service" (WATCH_HEALTH),
+ * "node" (WATCH_NODE), and "reset" when everything may have changed (the first element, and after notices that found no credit).
+ */
 void watch_subscribe(struct watch *w, struct ipc_stream *s);
 
 #endif

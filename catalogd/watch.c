@@ -1,0 +1,677 @@
+/*
+ * watch.c - parked queries and subscriptions (contract: watch.h; callers: serve.c parks, apply.c touches, log.c wakes)
+ *
+ * A point is a name that somebody waits for; a group is a set of equal parked queries; a link hangs a group on a point. A touch looks up
+ * its point and puts the groups found there on the dirty ring; the wake-up after the commit runs each of them once and sends its answer
+ * to all members at once. A member is one small record.
+ *
+ * A member whose query stays "not found" is not answered, however far the index has gone; and at its deadline each is told
+ * the index of the last run that concerned it, not of the run that then makes the payload (http-api.md 4.1).
+ *
+ * Prefixes: the lengths of all watched prefixes are few; a touched key is looked up once for each length it has.
+ */
+#include "watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "duration.h"
+#include "endpoint.h"
+#include "frame.h"
+#include "hash.h"
+#include "log.h"
+#include "mem.h"
+#include "query.h"
+#include "uuid.h"
+
+#define REPLY_BYTES_MAX (250u * 1024 * 1024)
+#define PARKED_MAX 400000
+#define NOTICE_BYTES_MAX (64u * 1024)
+
+struct ring {
+	struct ring *prev, *next;
+};
+
+struct link {
+	struct watch_point *point;
+	struct watch_group *group;
+	struct link *prev, *next; /* of the point */
+};
+
+struct watch_point {
+	struct hash_node node;
+	struct link *links;
+	enum watch_kind kind;
+	uint32_t name_size;
+	uint8_t name[];
+};
+
+struct watch_group {
+	struct hash_node node;
+	struct ring dirty; /* to itself: not dirty */
+	struct ring members;
+	const struct endpoint *endpoint;
+	size_t member_count;
+	struct link *links;
+	size_t link_count;
+	size_t args_size;
+	uint8_t args[];
+};
+
+struct member {
+	struct ring ring;
+	struct watch *watch;
+	struct watch_group *group;
+	struct ipc_stream *stream;
+	uint64_t min_index;
+	uint64_t last_index;
+	bool not_found;
+	struct ev_timer deadline;
+};
+
+struct subscriber {
+	struct ring ring;
+	struct watch *watch;
+	struct ipc_stream *stream;
+	bool behind; /* a notice could not be sent: the next one is "reset" */
+};
+
+struct length {
+	size_t length;
+	size_t count;
+};
+
+struct watch {
+	struct ev_loop *loop;
+	watch_run *run;
+	void *ctx;
+	int64_t default_ns, max_ns;
+	struct hash_table points, groups;
+	struct ring dirty;
+	struct ring subscribers;
+	struct length *lengths; /* of watched prefixes */
+	size_t length_count;
+	size_t parked;
+	struct query query; /* of the run in progress */
+	struct buf reply, args;
+	struct ipc_stream **streams;
+	size_t streams_size;
+	/* what this batch has to tell subscribers */
+	struct hash_table told;
+	struct region *told_region;
+	struct buf notice;
+	uint32_t notice_count;
+	bool all;
+};
+
+static void
+ring_init(struct ring *r)
+{
+	r->prev = r->next = r;
+}
+
+static void
+ring_append(struct ring *head, struct ring *r)
+{
+	r->prev = head->prev;
+	r->next = head;
+	head->prev->next = r;
+	head->prev = r;
+}
+
+static void
+ring_remove(struct ring *r)
+{
+	r->prev->next = r->next;
+	r->next->prev = r->prev;
+	ring_init(r);
+}
+
+#define RING_ENTRY(pointer, type, part) ((type *)(void *)((char *)(pointer)-offsetof(type, part)))
+
+struct watch *
+watch_new(struct ev_loop *loop, watch_run *run, void *ctx)
+{
+	struct watch *w = xcalloc(1, sizeof *w);
+
+	w->loop = loop;
+	w->run = run;
+	w->ctx = ctx;
+	watch_times(w, 300 * NS_PER_S, 600 * NS_PER_S);
+	ring_init(&w->dirty);
+	ring_init(&w->subscribers);
+	buf_init(&w->reply, REPLY_BYTES_MAX);
+	buf_init(&w->args, FRAME_REQUEST_BYTES_MAX);
+	buf_init(&w->notice, NOTICE_BYTES_MAX);
+	w->query.region = region_new();
+	w->told_region = region_new();
+	return w;
+}
+
+void
+watch_times(struct watch *w, int64_t default_ns, int64_t max_ns)
+{
+	w->default_ns = default_ns;
+	w->max_ns = max_ns;
+}
+
+size_t
+watch_parked(const struct watch *w)
+{
+	return w->parked;
+}
+
+size_t
+watch_groups(const struct watch *w)
+{
+	return w->groups.count;
+}
+
+struct query *
+watch_query(struct watch *w)
+{
+	return &w->query;
+}
+
+/* ---- points ---- */
+
+static struct watch_point *
+point_find(const struct watch *w, enum watch_kind kind, struct bytes name)
+{
+	for (struct hash_node *n = hash_first(&w->points, hash_bytes(kind, name)); n != NULL; n = hash_next(n)) {
+		struct watch_point *p = (struct watch_point *)n;
+
+		if (p->kind == kind && bytes_equal(bytes_of(p->name, p->name_size), name))
+			return p;
+	}
+	return NULL;
+}
+
+static void
+length_add(struct watch *w, size_t length)
+{
+	for (size_t i = 0; i < w->length_count; i++)
+		if (w->lengths[i].length == length) {
+			w->lengths[i].count++;
+			return;
+		}
+	w->lengths = xreallocarray(w->lengths, w->length_count + 1, sizeof *w->lengths);
+	w->lengths[w->length_count++] = (struct length){length, 1};
+}
+
+static void
+length_drop(struct watch *w, size_t length)
+{
+	for (size_t i = 0; i < w->length_count; i++)
+		if (w->lengths[i].length == length) {
+			if (--w->lengths[i].count == 0)
+				w->lengths[i] = w->lengths[--w->length_count];
+			return;
+		}
+}
+
+static struct watch_point *
+point_get(struct watch *w, enum watch_kind kind, struct bytes name)
+{
+	struct watch_point *p = point_find(w, kind, name);
+
+	if (p != NULL)
+		return p;
+	p = xmalloc(sizeof *p + name.size);
+	*p = (struct watch_point){.node.hash = hash_bytes(kind, name), .kind = kind, .name_size = (uint32_t)name.size};
+	if (name.size > 0)
+		memcpy(p->name, name.data, name.size);
+	hash_insert(&w->points, &p->node);
+	if (kind == WATCH_PREFIX)
+		length_add(w, name.size);
+	return p;
+}
+
+static void
+group_unlink(struct watch *w, struct watch_group *g)
+{
+	for (size_t i = 0; i < g->link_count; i++) {
+		struct link *l = &g->links[i];
+		struct watch_point *p = l->point;
+
+		if (l->prev != NULL)
+			l->prev->next = l->next;
+		else
+			p->links = l->next;
+		if (l->next != NULL)
+			l->next->prev = l->prev;
+		if (p->links == NULL) {
+			if (p->kind == WATCH_PREFIX)
+				length_drop(w, p->name_size);
+			hash_remove(&w->points, &p->node);
+			free(p);
+		}
+	}
+	free(g->links);
+	g->links = NULL;
+	g->link_count = 0;
+}
+
+static bool
+links_are(const struct watch_group *g, const struct query *q)
+{
+	if (g->link_count != q->watch_count)
+		return false;
+	for (size_t i = 0; i < g->link_count; i++) {
+		const struct watch_point *p = g->links[i].point;
+
+		if (p->kind != q->watches[i].kind || !bytes_equal(bytes_of(p->name, p->name_size), q->watches[i].name))
+			return false;
+	}
+	return true;
+}
+
+/* Hangs g on what its last run depended on. */
+static void
+group_link(struct watch *w, struct watch_group *g, const struct query *q)
+{
+	if (links_are(g, q))
+		return;
+	group_unlink(w, g);
+	g->links = xreallocarray(NULL, MAX(q->watch_count, 1), sizeof *g->links);
+	g->link_count = q->watch_count;
+	for (size_t i = 0; i < q->watch_count; i++) {
+		struct watch_point *p = point_get(w, q->watches[i].kind, q->watches[i].name);
+		struct link *l = &g->links[i];
+
+		*l = (struct link){.point = p, .group = g, .next = p->links};
+		if (p->links != NULL)
+			p->links->prev = l;
+		p->links = l;
+	}
+}
+
+/* ---- groups and members ---- */
+
+/* The arguments without those that only say when to answer: what makes two parked queries equal. */
+static struct bytes
+args_that_matter(struct watch *w, struct bytes args)
+{
+	struct mp in = mp_of(args);
+	uint32_t pairs = mp_map(&in), kept = 0;
+	size_t place;
+
+	buf_clear(&w->args);
+	place = mp_open_map(&w->args);
+	for (; pairs > 0 && mp_ok(&in); pairs--) {
+		const uint8_t *start = in.at;
+		struct bytes name = mp_str(&in);
+
+		mp_skip(&in);
+		if (bytes_is(name, "MinQueryIndex") || bytes_is(name, "MaxQueryTime"))
+			continue;
+		buf_put(&w->args, start, (size_t)(in.at - start));
+		kept++;
+	}
+	mp_close(&w->args, place, kept);
+	return buf_bytes(&w->args);
+}
+
+static struct watch_group *
+group_get(struct watch *w, const struct endpoint *endpoint, struct bytes args)
+{
+	uint64_t hash = hash_bytes((uint64_t)(uintptr_t)endpoint, args);
+	struct watch_group *g;
+
+	for (struct hash_node *n = hash_first(&w->groups, hash); n != NULL; n = hash_next(n)) {
+		g = (struct watch_group *)n;
+		if (g->endpoint == endpoint && bytes_equal(bytes_of(g->args, g->args_size), args))
+			return g;
+	}
+	g = xmalloc(sizeof *g + args.size);
+	*g = (struct watch_group){.node.hash = hash, .endpoint = endpoint, .args_size = args.size};
+	memcpy(g->args, args.data, args.size);
+	ring_init(&g->dirty);
+	ring_init(&g->members);
+	hash_insert(&w->groups, &g->node);
+	return g;
+}
+
+static void
+group_free_if_empty(struct watch *w, struct watch_group *g)
+{
+	if (g->member_count > 0)
+		return;
+	group_unlink(w, g);
+	ring_remove(&g->dirty);
+	hash_remove(&w->groups, &g->node);
+	free(g);
+}
+
+/* The stream is answered or gone; the group may be empty now. */
+static void
+member_free(struct member *m)
+{
+	ev_timer_stop(m->watch->loop, &m->deadline);
+	ring_remove(&m->ring);
+	m->group->member_count--;
+	m->watch->parked--;
+	free(m);
+}
+
+static void
+on_member_ended(struct ipc_stream *s, void *ctx)
+{
+	struct member *m = ctx;
+	struct watch_group *g = m->group;
+	struct watch *w = m->watch;
+
+	(void)s;
+	member_free(m);
+	group_free_if_empty(w, g);
+}
+
+/* Evaluates g's query into w->query, without QueryMeta. */
+static int
+group_run(struct watch *w, const struct watch_group *g)
+{
+	struct query *q = &w->query;
+	struct bytes args = bytes_of(g->args, g->args_size);
+
+	region_reset(q->region);
+	buf_clear(&w->reply);
+	q->out = &w->reply;
+	q->endpoint = g->endpoint;
+	q->args = args;
+	q->watching = true;
+	return w->run(q, w->ctx);
+}
+
+static void
+on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct member *m = timer->data;
+	struct watch *w = m->watch;
+	struct watch_group *g = m->group;
+	struct ipc_stream *s = m->stream;
+	uint64_t index = m->last_index;
+	int failed = group_run(w, g);
+
+	(void)loop, (void)events;
+	member_free(m);
+	group_free_if_empty(w, g);
+	if (failed == 0)
+		query_finish(&w->query, index);
+	if (failed == 0 && w->reply.overflow)
+		failed = query_fail(&w->query, 500, "the answer is over %u bytes", REPLY_BYTES_MAX);
+	if (failed == 0)
+		ipc_reply(s, buf_bytes(&w->reply));
+	else
+		ipc_fail(s, w->query.status, "%s", w->query.error);
+}
+
+static double
+wait_seconds(const struct watch *w, int64_t asked_ns)
+{
+	int64_t ns = asked_ns <= 0 ? w->default_ns : MIN(asked_ns, w->max_ns);
+
+	/* Spread, so that what was parked together does not come back together. */
+	if (ns >= 16)
+		ns += (int64_t)random_below((uint64_t)ns / 16);
+	return (double)ns / (double)NS_PER_S;
+}
+
+void
+watch_park(struct watch *w, struct ipc_stream *s, const struct query *q)
+{
+	struct watch_group *g;
+	struct member *m;
+
+	if (w->parked >= PARKED_MAX) {
+		ipc_fail(s, 503, "too many blocking queries are waiting");
+		return;
+	}
+	g = group_get(w, q->endpoint, args_that_matter(w, q->args));
+	m = xmalloc(sizeof *m);
+	*m = (struct member){.watch = w,
+	    .group = g,
+	    .stream = s,
+	    .min_index = q->min_index,
+	    .last_index = q->index,
+	    .not_found = q->not_found};
+	ring_append(&g->members, &m->ring);
+	g->member_count++;
+	w->parked++;
+	group_link(w, g, q);
+	ev_timer_init(&m->deadline, on_deadline, wait_seconds(w, q->max_time_ns), 0.);
+	m->deadline.data = m;
+	ev_timer_start(w->loop, &m->deadline);
+	ipc_stream_watch(s, on_member_ended, NULL, m);
+}
+
+/* ---- touching and waking ---- */
+
+static void
+group_mark(struct watch *w, struct watch_group *g)
+{
+	if (g->dirty.next == &g->dirty)
+		ring_append(&w->dirty, &g->dirty);
+}
+
+static void
+point_mark(struct watch *w, enum watch_kind kind, struct bytes name)
+{
+	struct watch_point *p = w->points.count == 0 ? NULL : point_find(w, kind, name);
+
+	if (p == NULL)
+		return;
+	for (struct link *l = p->links; l != NULL; l = l->next)
+		group_mark(w, l->group);
+}
+
+/* Remembers a name for the subscribers, once a batch. */
+static void
+notice_add(struct watch *w, enum watch_kind kind, struct bytes name)
+{
+	uint64_t hash = hash_bytes(kind, name);
+	struct watch_point *p;
+
+	if (w->subscribers.next == &w->subscribers || w->all)
+		return;
+	for (struct hash_node *n = hash_first(&w->told, hash); n != NULL; n = hash_next(n)) {
+		p = (struct watch_point *)n;
+		if (p->kind == kind && bytes_equal(bytes_of(p->name, p->name_size), name))
+			return;
+	}
+	p = region_alloc(w->told_region, sizeof *p + name.size);
+	*p = (struct watch_point){.node.hash = hash, .kind = kind, .name_size = (uint32_t)name.size};
+	if (name.size > 0)
+		memcpy(p->name, name.data, name.size);
+	hash_insert(&w->told, &p->node);
+	mp_put_array(&w->notice, 2);
+	mp_put_cstr(&w->notice, kind == WATCH_NODE ? "node" : "service");
+	mp_put_bytes(&w->notice, name);
+	w->notice_count++;
+}
+
+void
+watch_touch(struct watch *w, enum watch_kind kind, struct bytes name)
+{
+	if (kind == WATCH_ALL) {
+		w->all = true;
+		return;
+	}
+	point_mark(w, kind, name);
+	if (kind == WATCH_KEY)
+		for (size_t i = 0; i < w->length_count; i++)
+			if (w->lengths[i].length <= name.size)
+				point_mark(w, WATCH_PREFIX, bytes_of(name.data, w->lengths[i].length));
+	if (kind == WATCH_HEALTH || kind == WATCH_NODE)
+		notice_add(w, kind, name);
+}
+
+static void
+subscriber_tell(struct subscriber *subscriber, struct bytes notice)
+{
+	static const uint8_t reset[] = {0x91, 0x92, 0xa5, 'r', 'e', 's', 'e', 't', 0xa0};
+
+	if (subscriber->behind)
+		notice = bytes_of(reset, sizeof reset);
+	subscriber->behind = !ipc_push(subscriber->stream, notice);
+}
+
+static void
+on_subscriber_credit(struct ipc_stream *s, void *ctx)
+{
+	struct subscriber *subscriber = ctx;
+
+	(void)s;
+	if (subscriber->behind)
+		subscriber_tell(subscriber, bytes_of(NULL, 0));
+}
+
+static void
+on_subscriber_ended(struct ipc_stream *s, void *ctx)
+{
+	struct subscriber *subscriber = ctx;
+
+	(void)s;
+	ring_remove(&subscriber->ring);
+	free(subscriber);
+}
+
+void
+watch_subscribe(struct watch *w, struct ipc_stream *s)
+{
+	struct subscriber *subscriber = xcalloc(1, sizeof *subscriber);
+
+	subscriber->watch = w;
+	subscriber->stream = s;
+	/* What it knew before this stream began may be anything: the first element is "reset". */
+	subscriber->behind = true;
+	ring_append(&w->subscribers, &subscriber->ring);
+	ipc_stream_watch(s, on_subscriber_ended, on_subscriber_credit, subscriber);
+	on_subscriber_credit(s, subscriber);
+}
+
+/* One element for all names of the batch: [[Kind, Name], ...]. */
+static void
+subscribers_tell(struct watch *w)
+{
+	struct buf element = BUF_INIT(NOTICE_BYTES_MAX + 16);
+
+	if (w->notice_count > 0 || w->all) {
+		bool lost = w->all || w->notice.overflow;
+
+		if (!lost) {
+			mp_put_array(&element, w->notice_count);
+			buf_put_bytes(&element, buf_bytes(&w->notice));
+		}
+		for (struct ring *r = w->subscribers.next; r != &w->subscribers; r = r->next) {
+			struct subscriber *subscriber = RING_ENTRY(r, struct subscriber, ring);
+
+			subscriber->behind |= lost;
+			subscriber_tell(subscriber, buf_bytes(&element));
+		}
+	}
+	buf_free(&element);
+	hash_free(&w->told);
+	region_reset(w->told_region);
+	buf_clear(&w->notice);
+	w->notice_count = 0;
+}
+
+/* Runs g once and answers the members whose time has come. all: whatever their index (the state was replaced). */
+static void
+group_wake(struct watch *w, struct watch_group *g, bool all)
+{
+	struct query *q = &w->query;
+	int failed = group_run(w, g);
+	size_t count = 0;
+
+	if (w->streams_size < g->member_count) {
+		w->streams_size = MAX(g->member_count, w->streams_size * 2);
+		w->streams = xreallocarray(w->streams, w->streams_size, sizeof(*w->streams));
+	}
+	for (struct ring *r = g->members.next, *next; r != &g->members; r = next) {
+		struct member *m = RING_ENTRY(r, struct member, ring);
+
+		next = r->next;
+		if (failed == 0 && !all) {
+			m->last_index = q->index;
+			if (q->not_found && m->not_found)
+				m->min_index = MAX(m->min_index, q->index);
+			m->not_found = q->not_found;
+			if (q->index <= m->min_index)
+				continue;
+		}
+		w->streams[count++] = m->stream;
+		ipc_stream_watch(m->stream, NULL, NULL, NULL);
+		member_free(m);
+	}
+	if (failed == 0 && g->member_count > 0)
+		group_link(w, g, q);
+	group_free_if_empty(w, g);
+	if (count == 0)
+		return;
+	if (failed == 0)
+		query_finish(q, q->index);
+	if (failed == 0 && w->reply.overflow)
+		failed = query_fail(q, 500, "the answer is over %u bytes", REPLY_BYTES_MAX);
+	if (failed == 0)
+		ipc_reply_many(w->streams, count, buf_bytes(&w->reply));
+	else
+		for (size_t i = 0; i < count; i++)
+			ipc_fail(w->streams[i], q->status, "%s", q->error);
+}
+
+void
+watch_wake(struct watch *w)
+{
+	bool all = w->all;
+
+	subscribers_tell(w);
+	w->all = false;
+	if (all)
+		for (size_t i = 0; i < w->groups.size; i++)
+			for (struct hash_node *n = w->groups.buckets[i]; n != NULL; n = n->next)
+				group_mark(w, (struct watch_group *)n);
+	while (w->dirty.next != &w->dirty) {
+		struct watch_group *g = RING_ENTRY(w->dirty.next, struct watch_group, dirty);
+
+		ring_remove(&g->dirty);
+		group_wake(w, g, all);
+	}
+}
+
+void
+watch_free(struct watch *w)
+{
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < w->groups.size; i++)
+		while (w->groups.buckets[i] != NULL) {
+			struct watch_group *g = (struct watch_group *)w->groups.buckets[i];
+
+			while (g->members.next != &g->members) {
+				struct member *m = RING_ENTRY(g->members.next, struct member, ring);
+
+				ipc_stream_watch(m->stream, NULL, NULL, NULL);
+				member_free(m);
+			}
+			group_free_if_empty(w, g);
+		}
+	while (w->subscribers.next != &w->subscribers) {
+		struct subscriber *subscriber = RING_ENTRY(w->subscribers.next, struct subscriber, ring);
+
+		ipc_stream_watch(subscriber->stream, NULL, NULL, NULL);
+		ring_remove(&subscriber->ring);
+		free(subscriber);
+	}
+	hash_free(&w->points);
+	hash_free(&w->groups);
+	hash_free(&w->told);
+	region_free(w->query.region);
+	region_free(w->told_region);
+	buf_free(&w->reply);
+	buf_free(&w->args);
+	buf_free(&w->notice);
+	free(w->lengths);
+	free(w->streams);
+	free(w);
+}
