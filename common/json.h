@@ -27,6 +27,10 @@ void json_put_int(struct buf *out, int64_t value);
 /* Go's form of a wire time (15 bytes, wire-rpc.md 5.4), quoted. Other sizes: the zero time. */
 void json_put_time(struct buf *out, struct bytes wire);
 
+#define TIME_WIRE_BYTES 15
+/* RFC 3339, years 1 to 9999, to the wire form. -1: something else. */
+MUST_USE int json_parse_time(struct bytes text, uint8_t wire[TIME_WIRE_BYTES]);
+
 /*
  * Structure: commas, line breaks and indentation (flags: JSON_PRETTY: 4 blanks, empty {} and [] on one line, no
  * final line feed). Each value is announced by json_item (in an array) or json_key (in an object), then written by

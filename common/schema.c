@@ -200,3 +200,11 @@ schema_encode(const struct schema *s, const void *in, struct buf *out)
 		encode_value(f, (const char *)in + f->offset, out);
 	}
 }
+
+void
+schema_put_zero(const struct field *f, struct buf *out)
+{
+	static const struct bytes zero; /* as large as any member */
+
+	encode_value(f, &zero, out);
+}

@@ -50,6 +50,8 @@ enum field_kind {
 #define FIELD_IGNORED (1u << 6)  /* JSON input: accepted whatever its type, and dropped */
 #define FIELD_NOFILTER (1u << 7) /* not a selector of the filter language */
 
+#define SCHEMA_FIELDS_MAX 64
+
 struct schema;
 
 struct field {
@@ -116,6 +118,7 @@ struct schema {
  */
 #define SCHEMA_DEFINE(tag, go_name, FIELDS, schema_flags)                                                              \
 	static const struct field tag##_rows[] = {FIELDS({.offset = (size_t) & ((struct tag *)0)->SCHEMA_ROW)};        \
+	_Static_assert(COUNTOF(tag##_rows) <= SCHEMA_FIELDS_MAX, "too many fields");                                   \
 	const struct schema tag##_schema = {                                                                           \
 	    .name = go_name,                                                                                           \
 	    .fields = tag##_rows,                                                                                      \
@@ -148,6 +151,9 @@ struct json_error {
  * Depth, sizes and numbers are checked. -1: *error says what and where (http-api.md 2.3).
  */
 MUST_USE int schema_from_json(const struct schema *s, struct bytes json, struct buf *out, struct json_error *error);
+/* The same for an array of s (`null`: an empty one). */
+MUST_USE int schema_list_from_json(
+    const struct schema *s, struct bytes json, struct buf *out, struct json_error *error);
 
 #define JSON_PRETTY (1u << 0) /* indented by 4 blanks */
 
@@ -160,6 +166,8 @@ MUST_USE int schema_to_json(const struct schema *s, struct mp *in, struct buf *o
 MUST_USE int schema_list_to_json(const struct schema *s, struct mp *in, struct buf *out, unsigned flags);
 MUST_USE int schema_map_to_json(const struct schema *s, struct mp *in, struct buf *out, unsigned flags);
 
+/* What schema_encode writes for a member that was never set. */
+void schema_put_zero(const struct field *f, struct buf *out);
 /* The row called name (exact), or NULL. */
 const struct field *schema_field(const struct schema *s, const char *name);
 
