@@ -1,2 +1,2 @@
-SOURCES_dnsd = main.c
+SOURCES_dnsd = main.c name.c wire.c settings.c answer.c limit.c
 LIBS_dnsd =
