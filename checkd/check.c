@@ -94,16 +94,22 @@ arm(struct check_runner *r, ev_tstamp after)
 }
 
 void
+check_over(struct check_runner *r)
+{
+	r->running = false;
+	arm(r, interval_s(r));
+}
+
+void
 check_done(struct check_runner *r, enum status result, struct bytes output)
 {
 	enum status report;
 
-	r->running = false;
 	if (check_threshold_result(&r->threshold, result, &report))
 		check_report(r, report, output);
 	else
 		log_debug(LOG, "Check result is below its threshold: check=%s result=%s", log_quote(r->check->id), status_text(result));
-	arm(r, interval_s(r));
+	check_over(r);
 }
 
 void

@@ -82,6 +82,8 @@ struct check_runner {
 
 /* The end of a run. */
 void check_done(struct check_runner *r, enum status result, struct bytes output);
+/* The end of a run whose result was reported before. */
+void check_over(struct check_runner *r);
 /* A result at once and past the thresholds; the run goes on. */
 void check_report(struct check_runner *r, enum status result, struct bytes output);
 /* The run came to no result that says something about what is checked: status stays, it is run again. */

@@ -16,6 +16,7 @@
 #define WAIT_NS (60 * NS_PER_S)
 #define STALE_NS (15 * NS_PER_S)
 #define OUTPUT_BYTES_MAX (1u << 20)
+#define NOT_FOUND_S 5.
 #define BACKOFF_FAILURES 3
 #define BACKOFF_MAX_S 60.
 
@@ -179,8 +180,7 @@ answered(void *ctx, const struct ipc_answer *answer)
 	if (m->services) {
 		if (!has_service(answer->body, r->type.alias_service, &node_known) && (!node_known || r->type.alias_service.size != 0)) {
 			not_found(r);
-			again(r, WAIT_NS / NS_PER_S / 60.);
-			m->services = true;
+			again(r, NOT_FOUND_S);
 			return;
 		}
 		m->services = false;

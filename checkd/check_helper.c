@@ -67,7 +67,7 @@ script_answered(void *ctx, const struct ipc_answer *answer)
 	else if (!a.timed_out)
 		check_done(r, status, buf_bytes(&text));
 	else
-		check_done(r, STATUS_CRITICAL, buf_bytes(&r->check->output));
+		check_over(r);
 	buf_free(&text);
 }
 
