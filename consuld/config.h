@@ -28,7 +28,8 @@ struct config;
 /* text: several lines possible, no final newline, freed with config_error_free. */
 struct config_error {
 	char *text;
-	bool usage; /* a flag was wrong (the usage goes to stderr before the text) or, with text NULL, -h / -help was given */
+	bool
+	    usage; /* a flag was wrong (the usage goes to stderr before the text) or, with text NULL, -h / -help was given */
 };
 void config_error_free(struct config_error *e);
 /* The help of `consul agent`, made from the registry. */
@@ -60,6 +61,8 @@ const char *config_notice(const struct config *c, size_t i);
 MUST_USE int config_prepare(struct config *c, struct config_error *e);
 /* Absolute. With -dev log and store live below it (RUN/raft, RUN/catalog), else below data_dir. */
 void config_set_run_dir(struct config *c, const char *run_dir);
+/* Sets one of our own computed keys from consuld.conf ("consuld.catalog_map_size"). */
+void config_set_own(struct config *c, const char *name, const char *value);
 
 /*
  * Writes NAME.conf for every daemon and checkd-definitions.json into dirfd (an empty directory), mode 0400, synced. The caller gives them
@@ -87,14 +90,15 @@ const char *config_map_value(const struct config *c, const char *name, size_t i)
  * leave_on_terminate, skip_leave_on_interrupt (by role), bootstrap (bootstrap_expect 1 included), ui_config.enabled.
  */
 bool config_is_dev(const struct config *c);
-const char *config_node_id(const struct config *c);   /* "" before config_prepare */
+const char *config_node_id(const struct config *c); /* "" before config_prepare */
 enum log_level config_log_level(const struct config *c);
 int config_syslog_facility(const struct config *c); /* LOG_LOCAL0 ...; -1: syslog is off */
 
 /* What a daemon listens on; sockets that need root are opened by consuld (CONSULD_LISTEN), the others may be. */
 struct config_listen {
-	const char *daemon;  /* "httpd" */
-	const char *name;    /* "http" "https" "dns-udp" "dns-tcp" "rpc" "serf-lan-udp" "serf-lan-tcp" "serf-wan-udp" "serf-wan-tcp" */
+	const char *daemon; /* "httpd" */
+	const char *
+	    name; /* "http" "https" "dns-udp" "dns-tcp" "rpc" "serf-lan-udp" "serf-lan-tcp" "serf-wan-udp" "serf-wan-tcp" */
 	const char *address; /* "127.0.0.1:8500", "[::1]:8500", "unix:///path" */
 	const char *mode;    /* unix sockets: octal text or "" */
 	bool datagram;
