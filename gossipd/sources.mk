@@ -1,2 +1,2 @@
-SOURCES_gossipd = main.c
+SOURCES_gossipd = main.c member.c join.c serve.c packets.c
 LIBS_gossipd =
