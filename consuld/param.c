@@ -36,7 +36,7 @@ const struct param params[] = {
 {"domain", "domain", PARAM_STR, "consul.", NONE, 0, A|S, NULL, "DNS domain that is answered for."},
 {"alt_domain", "alt-domain", PARAM_STR, "", NONE, 0, D|S, NULL, "A second DNS domain."},
 {"protocol", "protocol", PARAM_INT, "2", NONE, 0, G|S, NULL, "Gossip protocol version, 2 or 3."},
-{"raft_protocol", "raft-protocol", PARAM_INT, "3", NONE, 0, S, NULL, "Must be 3."},
+{"raft_protocol", "raft-protocol", PARAM_INT, "3", NONE, 0, G|S, NULL, "Must be 3."},
 {"rejoin_after_leave", "rejoin", PARAM_BOOL, "false", NONE, 0, G|S, NULL, "Join the nodes known before even after a leave."},
 {"leave_on_terminate", NULL, PARAM_BOOL, NULL, NONE, 0, G|S, NULL, "Leave the cluster on SIGTERM. Unset: false on servers, true on clients."},
 {"skip_leave_on_interrupt", NULL, PARAM_BOOL, NULL, NONE, 0, S, NULL, "Do not leave on SIGINT. Unset: true on servers, false on clients."},
@@ -44,7 +44,7 @@ const struct param params[] = {
 {"reconnect_timeout_wan", NULL, PARAM_DURATION, "72h", NONE, 0, G|S, NULL, "The same for the WAN pool."},
 {"advertise_reconnect_timeout", NULL, PARAM_DURATION, NULL, NONE, 0, G|S, NULL, "Clients: others forget this node after so long."},
 {"server_rejoin_age_max", NULL, PARAM_DURATION, "168h", 6 * 3600 * SECOND, 0, 0, S, NULL, "A server that was away for longer refuses to start."},
-{"session_ttl_min", NULL, PARAM_DURATION, "10s", NONE, 0, C|S, NULL, "Lower bound of session TTLs."},
+{"session_ttl_min", NULL, PARAM_DURATION, "10s", NONE, 0, C|H|S, NULL, "Lower bound of session TTLs."},
 {"default_query_time", "default-query-time", PARAM_DURATION, "300s", NONE, 0, A, NULL, "Wait time of a blocking query that names none."},
 {"max_query_time", "max-query-time", PARAM_DURATION, "600s", NONE, 0, A, NULL, "Cap of the wait time of a blocking query."},
 {"discovery_max_stale", NULL, PARAM_DURATION, "0s", NONE, 0, H|C, NULL, "Over 0: discovery endpoints answer stale by default, up to this age."},
@@ -241,7 +241,7 @@ const struct param params[] = {
 {"limits.request_limits.write_rate", NULL, PARAM_FLOAT, "-1", NONE, PARAM_RELOAD, C|H, NULL, "Writes per second of this server; -1: no limit."},
 {"performance.raft_multiplier", NULL, PARAM_INT, "5", NONE, 0, R|C|S, NULL, "Factor of Raft's times, 1 to 10."},
 {"performance.leave_drain_time", NULL, PARAM_DURATION, "5s", NONE, 0, C|G|S, NULL, "Time a leaving server goes on answering."},
-{"performance.rpc_hold_timeout", NULL, PARAM_DURATION, "7s", NONE, 0, C|H, NULL, "How long a request waits for a leader."},
+{"performance.rpc_hold_timeout", NULL, PARAM_DURATION, "7s", NONE, 0, C|H|K|D, NULL, "How long a request waits for a leader."},
 {"performance.grpc_keepalive_interval", NULL, PARAM_DURATION, "30s", SECOND, 0, 0, S, NULL, "gRPC keep-alive interval."},
 {"performance.grpc_keepalive_timeout", NULL, PARAM_DURATION, "20s", SECOND, 0, 0, S, NULL, "gRPC keep-alive timeout."},
 {"performance.enable_xds_load_balancing", NULL, PARAM_BOOL, "true", NONE, 0, 0, NULL, "Spread proxies over servers."},
@@ -311,10 +311,10 @@ const struct param params[] = {
 
 /* TLS */
 #define TLS_STANZA(stanza) \
-{"tls." stanza ".ca_file", NULL, PARAM_STR, "", NONE, PARAM_LATER, 0, NULL, "CA certificates, PEM."}, \
+{"tls." stanza ".ca_file", NULL, PARAM_STR, "", NONE, PARAM_LATER, K, NULL, "CA certificates, PEM."}, \
 {"tls." stanza ".ca_path", NULL, PARAM_STR, "", NONE, PARAM_LATER, 0, NULL, "Directory of CA certificates."}, \
-{"tls." stanza ".cert_file", NULL, PARAM_STR, "", NONE, PARAM_LATER, 0, NULL, "Certificate, PEM."}, \
-{"tls." stanza ".key_file", NULL, PARAM_STR, "", NONE, PARAM_LATER, 0, NULL, "Its private key, PEM."}, \
+{"tls." stanza ".cert_file", NULL, PARAM_STR, "", NONE, PARAM_LATER, K, NULL, "Certificate, PEM."}, \
+{"tls." stanza ".key_file", NULL, PARAM_STR, "", NONE, PARAM_LATER, K, NULL, "Its private key, PEM."}, \
 {"tls." stanza ".tls_min_version", NULL, PARAM_STR, NULL, NONE, 0, S, NULL, "TLS_AUTO, TLSv1_0, TLSv1_1, TLSv1_2 or TLSv1_3."}, \
 {"tls." stanza ".tls_cipher_suites", NULL, PARAM_STR, NULL, NONE, 0, S, NULL, "Cipher suites, comma-separated."}, \
 {"tls." stanza ".verify_incoming", NULL, PARAM_BOOL, NULL, NONE, PARAM_REFUSED, S, NULL, "Ask clients for a certificate."}, \
@@ -375,10 +375,10 @@ ALIAS("http_api_response_headers", PARAM_MAP, "http_config.response_headers"),
 {"audit", NULL, PARAM_ANY, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
 {"license_path", NULL, PARAM_STR, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
 {"partition", NULL, PARAM_STR, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
-{"read_replica", "read-replica", PARAM_BOOL, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
+{"read_replica", "read-replica", PARAM_BOOL, NULL, NONE, PARAM_ENTERPRISE, G, NULL, NULL},
 {"non_voting_server", "non-voting-server", PARAM_BOOL, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
 {"reporting.license.enabled", NULL, PARAM_BOOL, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
-{"segment", "segment", PARAM_STR, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
+{"segment", "segment", PARAM_STR, NULL, NONE, PARAM_ENTERPRISE, K, NULL, NULL},
 {"segments", NULL, PARAM_OBJECTS, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
 {"snapshot_agent", NULL, PARAM_ANY, NULL, NONE, PARAM_NOT_USER, 0, NULL, NULL},
 {"license_poll_base_time", NULL, PARAM_DURATION, NULL, NONE, PARAM_NOT_USER, 0, NULL, NULL},
@@ -422,6 +422,7 @@ ALIAS("http_api_response_headers", PARAM_MAP, "http_config.response_headers"),
 {"consuld.run_dir", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, A, NULL, "The run directory."},
 {"consuld.raft_dir", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, R, NULL, "Where raftd keeps log and snapshots."},
 {"consuld.catalog_dir", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, C, NULL, "Where catalogd keeps its store."},
+{"consuld.revision", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, A, NULL, "First characters of the source revision."},
 {"consuld.build_date", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, A, NULL, "RFC 3339 time of the release."},
 {"consuld.catalog_map_size", NULL, PARAM_STR, "1099511627776", NONE, PARAM_DERIVED, C, NULL, "Bytes of address space reserved for the store."},
 {"consuld.catalog_reserve", NULL, PARAM_STR, "67108864", NONE, PARAM_DERIVED, C, NULL, "Free bytes on disk under which writes are refused."},
