@@ -284,7 +284,7 @@ died(struct child *c, bool permanent, const char *how)
 	last_words(c, words, sizeof words);
 	drop_control(c);
 	c->pid = 0;
-	if (c->state == CHILD_STOPPING) {
+	if (c->state == CHILD_STOPPING || c->suite->state == SUITE_STOPPING) {
 		set_state(c, CHILD_GONE);
 		suite_child_stopped(c->suite, c);
 		return;
