@@ -111,6 +111,12 @@ put_any(struct canon *c, struct bytes raw)
 	case MP_STR:
 		mp_put_bytes(c->out, mp_str(&in));
 		return 0;
+	case MP_UINT:
+		mp_put_uint(c->out, mp_uint(&in));
+		return 0;
+	case MP_INT:
+		mp_put_int(c->out, mp_int(&in));
+		return 0;
 	case MP_INVALID:
 	case MP_END:
 		return -1;
@@ -143,12 +149,11 @@ put_struct(struct canon *c, const struct schema *s, struct bytes raw)
 
 /* All members zero, and all that is nested in canonical form: then its encoding is nil everywhere. */
 static bool
-is_all_zero(const struct schema *s, struct bytes canonical)
+is_all_zero(struct bytes canonical)
 {
 	struct mp in = mp_of(canonical);
 	uint32_t pairs = mp_map(&in);
 
-	(void)s;
 	for (; pairs > 0; pairs--) {
 		mp_skip(&in);
 		switch (mp_peek(&in)) {
@@ -225,7 +230,7 @@ put_nested(struct canon *c, const struct field *f, struct bytes raw)
 	case FIELD_STRUCT:
 		if (put_struct(c, f->of, raw) == -1)
 			return -1;
-		if (!c->out->overflow && is_all_zero(f->of, bytes_of(c->out->data + before, c->out->used - before))) {
+		if (!c->out->overflow && is_all_zero(bytes_of(c->out->data + before, c->out->used - before))) {
 			c->out->used = before;
 			mp_put_nil(c->out);
 		}

@@ -19,6 +19,7 @@
 MUST_USE int canon_struct(
     const struct schema *s, struct bytes message, struct region *r, struct buf *out, const char **error);
 /* The same for all nested values of the C form *in, which is encoded. */
-MUST_USE int canon_encode(const struct schema *s, const void *in, struct region *r, struct buf *out, const char **error);
+MUST_USE int canon_encode(
+    const struct schema *s, const void *in, struct region *r, struct buf *out, const char **error);
 
 #endif

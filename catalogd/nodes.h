@@ -13,9 +13,9 @@
 MUST_USE bool nodes_find(struct store_txn *t, struct bytes name, struct node *out);
 /* The name as keys and watches have it (letter case folded), in region r. */
 struct bytes nodes_fold(struct region *r, struct bytes name);
-/* Check check_id (exact) of node (any case). false: none. */
+/* Check check_id (any case) of node (any case). false: none. */
 MUST_USE bool nodes_find_check(struct store_txn *t, struct bytes node, struct bytes check_id, struct health_check *out);
-/* Service instance service_id (exact) of node (any case). false: none. */
+/* Service instance service_id (any case) of node (any case). false: none. */
 MUST_USE bool nodes_find_service(
     struct store_txn *t, struct bytes node, struct bytes service_id, struct node_service *out);
 /*
