@@ -245,6 +245,20 @@ hash_service(const struct local *l, struct local_service *s)
 	buf_free(&b);
 }
 
+void
+local_unsync_service(struct local_service *s)
+{
+	s->in_sync = false;
+	s->version++;
+}
+
+void
+local_unsync_check(struct local_check *c)
+{
+	c->in_sync = false;
+	c->version++;
+}
+
 /* ---- services ---- */
 
 /* The tags of a service stand in its checks, and in the catalog's copy of them. */
@@ -258,7 +272,7 @@ spread(struct local *l, const struct local_service *s)
 			continue;
 		changed = replace(&c->service_name, bytes_str(s->name));
 		if (replace_buf(&c->tags, s->service.tags, MESSAGE_BYTES_MAX) || changed)
-			c->in_sync = false;
+			local_unsync_check(c);
 	}
 }
 
@@ -288,7 +302,7 @@ local_put_service(struct local *l, const struct service_plan *plan, const struct
 	if (changed) {
 		decode_service(s);
 		hash_service(l, s);
-		s->in_sync = false;
+		local_unsync_service(s);
 		spread(l, s);
 		if (l->events.service != NULL)
 			l->events.service(l->events.ctx, s->id);
@@ -322,7 +336,7 @@ void
 local_remove_service(struct local *l, struct local_service *s)
 {
 	s->deleted = true;
-	s->in_sync = false;
+	local_unsync_service(s);
 	if (l->events.service != NULL)
 		l->events.service(l->events.ctx, s->id);
 	dirty(l);
@@ -409,7 +423,7 @@ local_put_check(struct local *l, const struct check_plan *plan, const struct loc
 	}
 	c->deleted = false;
 	if (fill_check(l, c, plan, origin) || fresh) {
-		c->in_sync = false;
+		local_unsync_check(c);
 		dirty(l);
 	}
 	if (fresh && l->events.check != NULL)
@@ -445,7 +459,7 @@ void
 local_remove_check(struct local *l, struct local_check *c)
 {
 	c->deleted = true;
-	c->in_sync = false;
+	local_unsync_check(c);
 	if (l->events.check != NULL)
 		l->events.check(l->events.ctx, c, true);
 	dirty(l);

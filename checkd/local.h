@@ -27,6 +27,8 @@ struct local_service {
 	bool sidecar; /* generated for the service whose ID it extends */
 	bool in_sync;
 	bool deleted;
+	uint64_t version;	       /* grows whenever in_sync is lost */
+	unsigned generation;	       /* register.c: of the files that define it */
 	struct buf message;	       /* node_service */
 	struct node_service service;   /* decoded from it */
 	uint64_t hash;		       /* of what agent/service/:id shows */
@@ -46,6 +48,8 @@ struct local_check {
 	enum local_source source;
 	bool in_sync;
 	bool deleted;
+	uint64_t version;     /* grows whenever in_sync is lost */
+	unsigned generation;  /* register.c: of the files that define it */
 	bool maintenance;     /* has no type to run */
 	bool touched;	      /* status was set by a run, a client or a saved state since it came */
 	struct buf tags;      /* of the service: list of text, or empty */
@@ -116,6 +120,9 @@ void local_remove_check(struct local *l, struct local_check *c);
 /* Frees the element (sync.c: the catalog knows). */
 void local_purge_service(struct local *l, struct local_service *s);
 void local_purge_check(struct local *l, struct local_check *c);
+/* Marks out of sync; nobody is told. */
+void local_unsync_service(struct local_service *s);
+void local_unsync_check(struct local_check *c);
 /* A result; output is cut nowhere here, but dropped when discard_output is set. */
 void local_update_check(struct local *l, struct local_check *c, enum status status, struct bytes output);
 /* Tags taken over from the catalog (EnableTagOverride). */
