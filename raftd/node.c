@@ -1,0 +1,895 @@
+/*
+ * node.c - the shell around Raft (contract: node.h; caller: serve.c)
+ *
+ * A turn of the loop: what came in was given to raft.c by its handlers. Then, in an ev_prepare that runs before the connections
+ * write: if no save is under way, everything Raft wants to keep goes to disk as one batch, and the sync helper gets its byte;
+ * deliveries follow. What arrives while the disk is busy is the next batch. So a batch grows with the load, and one
+ * client alone waits for one sync.
+ *
+ * Space: a proposal is accepted only when a preallocated segment has room for all that is accepted and not written. Without
+ * space nothing is accepted, and a timer looks whether there is some again.
+ *
+ * An error of the disk (EIO) at a write or sync ends the process: what is on disk then only a new start can tell.
+ */
+#include "node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "duration.h"
+#include "log.h"
+#include "mem.h"
+#include "syncer.h"
+#include "uuid.h"
+
+#define MODULE "agent.server.raft"
+#define SEGMENT_BYTES (16u * 1024 * 1024)
+#define SEGMENT_BYTES_DEV (1u * 1024 * 1024)
+#define TAIL_KEEP_BYTES (1024u * 1024)
+#define PENDING_BYTES_MAX (24u * 1024 * 1024)
+#define PENDING_ENTRIES_MAX 262144u
+#define SPACE_RETRY_S 0.25
+#define MARK_IDLE_S 0.2
+#define SYNC_SLOW_S 1.0
+#define LOCK_WAIT_S 5.0
+#define SNAPSHOT_LOOK_S 1.0
+/* What catalogd can apply again in 5 s, by a careful guess: beyond this a snapshot is due whatever the threshold says. */
+#define REPLAY_ENTRIES_MAX 500000u
+#define REPLAY_BYTES_MAX (256u * 1024 * 1024)
+
+struct node {
+	struct ev_loop *loop;
+	const struct node_ops *ops;
+	void *ctx;
+	int raft_dir, log_dir;
+	char *raft_path, *log_path;
+	struct wal *wal;
+	struct raft *raft;
+	struct tail *tail;
+	struct syncer *syncer; /* NULL: no syncs (development) */
+	struct snapshots *snapshots;
+	bool dev;
+
+	struct raft_id self;
+	char id_text[UUID_TEXT_SIZE], address[MEMBER_ADDRESS_MAX], log_id[UUID_TEXT_SIZE];
+	struct configuration configuration;
+	uint64_t configuration_index;
+
+	struct ev_prepare prepare;
+	struct ev_timer tick, mark, space, slow, snapshot_timer;
+	uint64_t synced_segment; /* the sync helper has this one's descriptor */
+	ev_tstamp sync_begun;
+	bool syncing_mark; /* what is being synced is a mark, nobody's save */
+	bool slow_told;
+	size_t pending_bytes; /* data of entries that are not handed to a save */
+	bool no_space, write_blocked;
+	char space_error[256];
+	enum raft_role role_told;
+	uint64_t term_told;
+
+	uint64_t snapshot_threshold, trailing_logs;
+	int64_t snapshot_interval_ns;
+	ev_tstamp snapshot_due;
+	uint64_t snapshot_bytes; /* data committed since the last one */
+	bool snapshotting;
+};
+
+/* ---- log lines ---- */
+
+static void
+log_role(struct node *n)
+{
+	static const char *const titles[] = {"Follower", "Candidate", "Leader"};
+	enum raft_role role = raft_role(n->raft);
+	uint64_t term = raft_term(n->raft);
+	struct raft_id leader = raft_leader(n->raft);
+	char node[128], leader_id[UUID_TEXT_SIZE] = "";
+
+	if (role == n->role_told && term == n->term_told)
+		return;
+	snprintf(node, sizeof node, "Node at %s [%s]", n->address, titles[role]);
+	if (!raft_id_is_none(leader))
+		raft_id_format(leader, leader_id);
+	switch (role) {
+	case RAFT_FOLLOWER:
+		log_info(MODULE, "entering follower state: follower=%s leader-address=%s leader-id=%s", log_quote(node),
+		    node_address_of(n, leader), leader_id);
+		break;
+	case RAFT_CANDIDATE:
+		log_info(MODULE, "entering candidate state: node=%s term=%" PRIu64, log_quote(node), term);
+		break;
+	case RAFT_LEADER:
+		log_info(MODULE, "election won: term=%" PRIu64 " tally=%zu", term, raft_voter_count(n->raft) / 2 + 1);
+		log_info(MODULE, "entering leader state: leader=%s", log_quote(node));
+		break;
+	}
+	n->role_told = role;
+	n->term_told = term;
+}
+
+static NORETURN void
+disk_failed(const struct node *n, const char *what)
+{
+	fatal(MODULE, "%s: %s; what the log holds is not known any more, starting again", n->log_path, what);
+}
+
+/* ---- space ---- */
+
+static bool
+is_space_error(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+static void
+space_lost(struct node *n, const char *reason)
+{
+	snprintf(n->space_error, sizeof n->space_error, "%s: %s", n->log_path, reason);
+	if (!n->no_space)
+		log_errorx(MODULE, "no space left for the log, writes are refused until there is: path=%s error=%s",
+		    log_quote(n->log_path), log_quote(reason));
+	n->no_space = true;
+	if (!ev_is_active(&n->space))
+		ev_timer_again(n->loop, &n->space);
+}
+
+static size_t
+pending_entries(const struct node *n)
+{
+	return (size_t)(tail_last(n->tail) - MIN(raft_stable(n->raft), tail_last(n->tail)));
+}
+
+static void
+on_space_timer(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct node *n = w->data;
+
+	(void)events;
+	if (wal_reserve(n->wal, pending_entries(n) + 1, n->pending_bytes + SEGMENT_BYTES_DEV / 2) == -1)
+		return;
+	ev_timer_stop(loop, w);
+	n->no_space = n->write_blocked = false;
+	log_info(MODULE, "there is space for the log again, writes are accepted: path=%s", log_quote(n->log_path));
+}
+
+/* ---- saving ---- */
+
+static void
+on_saved(struct node *n)
+{
+	wal_synced(n->wal);
+	raft_save_done(n->raft);
+	tail_trim(n->tail, raft_stable(n->raft), TAIL_KEEP_BYTES);
+}
+
+static void
+on_synced(void *ctx, int error)
+{
+	struct node *n = ctx;
+	ev_tstamp took = ev_now(n->loop) - n->sync_begun;
+
+	if (error == -1)
+		fatalx(MODULE, "the sync helper has ended");
+	if (error != 0) {
+		errno = error;
+		disk_failed(n, "fdatasync");
+	}
+	ev_timer_stop(n->loop, &n->slow);
+	if (n->slow_told)
+		log_warnx(MODULE, "the disk answers again: seconds=%.1f", took);
+	n->slow_told = false;
+	if (n->syncing_mark)
+		wal_synced(n->wal);
+	else
+		on_saved(n);
+}
+
+static void
+on_slow(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct node *n = w->data;
+
+	(void)loop, (void)events;
+	log_warnx(MODULE, "the disk has not confirmed a write for %.0f s, writes are waiting: path=%s", SYNC_SLOW_S,
+	    log_quote(n->log_path));
+	n->slow_told = true;
+}
+
+/* The written batch shall become durable; on_synced follows. */
+static void
+sync_begin(struct node *n, bool mark)
+{
+	uint64_t segment;
+	bool directory;
+	int fd = wal_sync_fd(n->wal, &segment, &directory);
+
+	if (syncer_request(n->syncer, segment == n->synced_segment ? -1 : fd, directory) == -1)
+		fatal(MODULE, "sync helper");
+	n->synced_segment = segment;
+	n->sync_begun = ev_now(n->loop);
+	n->syncing_mark = mark;
+	ev_timer_set(&n->slow, SYNC_SLOW_S, 0.);
+	ev_timer_start(n->loop, &n->slow);
+}
+
+/* Entries that Raft appended by itself: no-ops. */
+static void
+noop_take(struct node *n)
+{
+	uint64_t index = raft_noop(n->raft);
+
+	if (index != 0)
+		tail_put(n->tail, index, raft_term(n->raft), WAL_NOOP, bytes_of(NULL, 0));
+}
+
+/* One batch to disk if there is something to keep. false: nothing was begun. */
+static bool
+save(struct node *n)
+{
+	uint8_t vote[WAL_ID_BYTES];
+	struct raft_save s;
+	size_t bytes = 0;
+
+	if (n->write_blocked || (n->syncer != NULL && syncer_busy(n->syncer)) || !raft_save_begin(n->raft, &s))
+		return false;
+	raft_id_to_bytes(s.hard.vote, vote);
+	wal_batch_begin(n->wal, s.hard.term, vote);
+	for (uint64_t index = s.first; index <= s.last; index++) {
+		struct tail_entry e = tail_get(n->tail, index);
+
+		wal_batch_entry(n->wal, index, e.term, e.type, e.data);
+		bytes += e.data.size;
+	}
+	if (wal_batch_write(n->wal) == -1) {
+		if (!is_space_error(errno))
+			disk_failed(n, "write");
+		raft_save_failed(n->raft);
+		n->write_blocked = true;
+		space_lost(n, strerror(errno));
+		return false;
+	}
+	n->pending_bytes -= MIN(bytes, n->pending_bytes);
+	n->snapshot_bytes += bytes;
+	if (!ev_is_active(&n->snapshot_timer))
+		ev_timer_again(n->loop, &n->snapshot_timer);
+	if (n->syncer == NULL)
+		on_saved(n);
+	else
+		sync_begin(n, false);
+	return true;
+}
+
+static void
+on_mark(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct node *n = w->data;
+
+	(void)loop, (void)events;
+	if (n->syncer == NULL || syncer_busy(n->syncer) || wal_needs_sync(n->wal))
+		return;
+	wal_prepare(n->wal);
+	if (wal_mark(n->wal) == -1) {
+		if (!is_space_error(errno))
+			disk_failed(n, "write");
+		return;
+	}
+	if (wal_needs_sync(n->wal))
+		sync_begin(n, true);
+}
+
+/* ---- the turn ---- */
+
+static void
+messages_send(struct node *n)
+{
+	struct raft_message m;
+
+	/* one voter needs nobody; the transport between servers comes with the cluster */
+	while (raft_message(n->raft, &m))
+		continue;
+}
+
+static void
+ticks_arm(struct node *n)
+{
+	bool wanted = raft_voter_count(n->raft) > 1;
+
+	if (wanted && !ev_is_active(&n->tick))
+		ev_timer_again(n->loop, &n->tick);
+}
+
+static void
+on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
+{
+	struct node *n = w->data;
+	bool saved = false;
+
+	(void)events;
+	noop_take(n);
+	/* without syncs a save is done at once and may lead to the next: vote, no-op, commit */
+	while (save(n)) {
+		saved = true;
+		noop_take(n);
+		if (n->syncer != NULL)
+			break;
+	}
+	if (saved && n->syncer != NULL) {
+		ev_timer_set(&n->mark, MARK_IDLE_S, 0.);
+		ev_timer_stop(loop, &n->mark);
+		ev_timer_start(loop, &n->mark);
+	}
+	messages_send(n);
+	log_role(n);
+	n->ops->turned(n->ctx);
+}
+
+static void
+on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct node *n = w->data;
+
+	(void)loop, (void)events;
+	raft_tick(n->raft);
+}
+
+void
+node_set_served(struct node *n, bool served)
+{
+	raft_set_campaign(n->raft, served);
+	/* nobody else could answer: no time to lose */
+	if (served && raft_voter_count(n->raft) == 1)
+		raft_campaign(n->raft);
+	ticks_arm(n);
+}
+
+enum node_refusal
+node_propose(struct node *n, uint64_t term, const struct bytes *data, size_t count, uint64_t *index)
+{
+	size_t bytes = 0;
+
+	if (raft_role(n->raft) != RAFT_LEADER)
+		return NODE_NOT_LEADER;
+	if (term != raft_term(n->raft))
+		return NODE_TERM_CHANGED;
+	for (size_t i = 0; i < count; i++)
+		bytes += data[i].size;
+	if (n->pending_bytes + bytes > PENDING_BYTES_MAX || pending_entries(n) + count > PENDING_ENTRIES_MAX)
+		return NODE_TOO_MUCH;
+	if (n->no_space)
+		return NODE_NO_SPACE;
+	if (wal_reserve(n->wal, pending_entries(n) + count, n->pending_bytes + bytes) == -1) {
+		space_lost(n, strerror(errno));
+		return NODE_NO_SPACE;
+	}
+	noop_take(n);
+	*index = raft_propose(n->raft, (uint32_t)count);
+	for (size_t i = 0; i < count; i++)
+		tail_put(n->tail, *index + i, term, WAL_DATA, data[i]);
+	n->pending_bytes += bytes;
+	return NODE_ACCEPTED;
+}
+
+uint64_t
+node_deliverable(const struct node *n)
+{
+	return MIN(raft_commit(n->raft), raft_stable(n->raft));
+}
+
+/* ---- entries for Raft.Pull ---- */
+
+struct read_into {
+	struct buf *out;
+	size_t bytes_max;
+	int count;
+};
+
+static bool
+on_entry_read(void *ctx, const struct wal_entry *e)
+{
+	struct read_into *into = ctx;
+	size_t before = into->out->used;
+
+	tail_element_put(into->out, e->index, e->term, e->type, e->data);
+	if (into->out->used - before > into->bytes_max) {
+		into->out->used = before;
+		return false;
+	}
+	into->bytes_max -= into->out->used - before;
+	into->count++;
+	return true;
+}
+
+int
+node_entries_put(struct node *n, uint64_t first, size_t bytes_max, struct buf *out)
+{
+	uint64_t last = node_deliverable(n);
+	struct read_into into = {out, bytes_max, 0};
+	char error[WAL_ERROR_MAX];
+
+	if (first >= tail_first(n->tail))
+		return (int)tail_elements_put(n->tail, first, last, bytes_max, out);
+	/* up to where memory takes over */
+	if (wal_read(n->wal, first, MIN(last, tail_first(n->tail) - 1), on_entry_read, &into, error) == -1) {
+		log_errorx(MODULE, "the log can not be read: error=%s", log_quote(error));
+		return -1;
+	}
+	return into.count;
+}
+
+/* ---- snapshots ---- */
+
+static uint64_t
+snapshot_index(const struct node *n)
+{
+	return snapshots_count(n->snapshots) == 0 ? 0 : snapshots_at(n->snapshots, 0)->index;
+}
+
+static void
+on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct node *n = w->data;
+	uint64_t entries = node_deliverable(n) - MIN(snapshot_index(n), node_deliverable(n));
+	bool look = ev_now(loop) >= n->snapshot_due;
+
+	(void)events;
+	if (look) /* one to two intervals, so that servers do not all do it at once */
+		n->snapshot_due =
+		    ev_now(loop) + (double)n->snapshot_interval_ns / 1e9 * (1 + (double)random_below(1000) / 1000);
+	if (entries < n->snapshot_threshold && n->snapshot_bytes < REPLAY_BYTES_MAX) {
+		ev_timer_stop(loop, w); /* the next save starts it again */
+		return;
+	}
+	if (n->snapshotting || snapshots_busy(n->snapshots))
+		return;
+	if (!(look && entries >= n->snapshot_threshold) && entries < REPLAY_ENTRIES_MAX &&
+	    n->snapshot_bytes < REPLAY_BYTES_MAX)
+		return;
+	n->snapshotting = true;
+	n->ops->snapshot_wanted(n->ctx);
+}
+
+static void
+log_shorten(struct node *n)
+{
+	uint64_t index = snapshot_index(n);
+	int dropped;
+
+	if (index <= n->trailing_logs)
+		return;
+	dropped = wal_drop(n->wal, index - n->trailing_logs);
+	if (dropped == -1)
+		log_warn(MODULE, "old log segments can not be removed: path=%s", log_quote(n->log_path));
+	if (wal_terms(n->wal)->base_index > raft_log(n->raft)->base_index) {
+		raft_compact(n->raft, wal_terms(n->wal)->base_index);
+		log_info(MODULE, "compacting logs: to=%" PRIu64, wal_terms(n->wal)->base_index);
+	}
+}
+
+static void
+on_snapshot_saved(void *ctx, const char *error)
+{
+	struct node *n = ctx;
+
+	n->snapshotting = false;
+	if (error != NULL) {
+		log_errorx(MODULE, "failed to take snapshot, the log is kept: error=%s", log_quote(error));
+		return;
+	}
+	n->snapshot_bytes = 0;
+	log_info(MODULE, "snapshot complete up to: index=%" PRIu64, snapshot_index(n));
+	log_shorten(n);
+}
+
+void
+node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term)
+{
+	struct snapshot_meta meta = {.index = index, .term = term, .time_ms = (uint64_t)(walltime_ns() / NS_PER_MS)};
+
+	if (index <= snapshot_index(n) || index > node_deliverable(n) ||
+	    (index >= raft_log(n->raft)->base_index && terms_at(raft_log(n->raft), index) != term)) {
+		log_warnx(MODULE,
+		    "snapshot of the state machine not taken, it is not one of this log: index=%" PRIu64
+		    " term=%" PRIu64,
+		    index, term);
+		close(fd);
+		n->snapshotting = false;
+		return;
+	}
+	log_info(MODULE, "starting snapshot up to: index=%" PRIu64, index);
+	meta.configuration = n->configuration;
+	meta.configuration_index = n->configuration_index;
+	memcpy(meta.log_id, n->log_id, sizeof meta.log_id);
+	snapshots_save(n->snapshots, fd, &meta, on_snapshot_saved, n);
+}
+
+void
+node_snapshot_failed(struct node *n)
+{
+	n->snapshotting = false;
+}
+
+struct snapshots *
+node_snapshots(struct node *n)
+{
+	return n->snapshots;
+}
+
+/* ---- state ---- */
+
+struct node_status
+node_status(const struct node *n)
+{
+	return (struct node_status){raft_role(n->raft), raft_term(n->raft), raft_leader(n->raft), n->no_space};
+}
+
+const char *
+node_space_error(const struct node *n)
+{
+	return n->space_error;
+}
+
+uint64_t
+node_first_index(const struct node *n)
+{
+	return raft_log(n->raft)->base_index + 1;
+}
+
+uint64_t
+node_last_index(const struct node *n)
+{
+	return raft_log(n->raft)->last;
+}
+
+uint64_t
+node_last_term(const struct node *n)
+{
+	return terms_last_term(raft_log(n->raft));
+}
+
+const char *
+node_id(const struct node *n)
+{
+	return n->id_text;
+}
+
+const char *
+node_log_id(const struct node *n)
+{
+	return n->log_id;
+}
+
+const struct configuration *
+node_configuration(const struct node *n)
+{
+	return &n->configuration;
+}
+
+uint64_t
+node_configuration_index(const struct node *n)
+{
+	return n->configuration_index;
+}
+
+const char *
+node_address_of(const struct node *n, struct raft_id id)
+{
+	const struct member *m = configuration_find(&n->configuration, id);
+
+	return m == NULL ? "" : m->address;
+}
+
+/* ---- opening ---- */
+
+static int
+directory_open(const char *path)
+{
+	if (mkdir(path, 0700) == -1 && errno != EEXIST)
+		return -1;
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int
+directories_open(struct node *n, const char *path)
+{
+	n->raft_path = xstrdup(path);
+	n->log_path = xasprintf("%s/log", path);
+	n->raft_dir = directory_open(n->raft_path);
+	if (n->raft_dir == -1) {
+		log_error(MODULE, "failed to open the raft directory: path=%s", log_quote(n->raft_path));
+		return -1;
+	}
+	n->log_dir = directory_open(n->log_path);
+	if (n->log_dir == -1 || (!n->dev && fsync(n->raft_dir) == -1)) {
+		log_error(MODULE, "failed to open the log directory: path=%s", log_quote(n->log_path));
+		return -1;
+	}
+	return 0;
+}
+
+/* A raftd that was just killed may hold the lock for a moment still. */
+static struct wal *
+wal_open_patiently(struct node *n, bool create)
+{
+	const struct wal_options options = {
+	    .io = wal_io_directory(&n->log_dir),
+	    .path = n->log_path,
+	    .segment_bytes = n->dev ? SEGMENT_BYTES_DEV : SEGMENT_BYTES,
+	    .no_sync = n->dev,
+	};
+	struct monotime start = monotime_now();
+	char error[WAL_ERROR_MAX];
+	struct wal *w;
+
+	while ((w = wal_open(&options, create, error)) == NULL && errno == EWOULDBLOCK &&
+	       monotime_since_ns(start) < (int64_t)(LOCK_WAIT_S * 1e9))
+		ev_sleep(0.01);
+	if (w == NULL && errno == EWOULDBLOCK)
+		fatalx(MODULE, "%s", error);
+	if (w == NULL && is_space_error(errno))
+		fatalx(MODULE, "failed to start Raft: %s", error);
+	if (w == NULL)
+		log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
+	return w;
+}
+
+/* The log and the snapshots must belong together. */
+static int
+recovery_check(const struct node *n)
+{
+	const struct terms *log = wal_terms(n->wal);
+	uint64_t newest = snapshot_index(n);
+
+	if (snapshots_odd(n->snapshots) != NULL)
+		log_warnx(MODULE, "not a snapshot, left alone: %s", snapshots_odd(n->snapshots));
+	if (newest < log->base_index) {
+		log_errorx(MODULE,
+		    "failed to start Raft: the log begins behind entry %" PRIu64
+		    " and no snapshot holds what was before; restore the data directory from a backup, or move "
+		    "it away and let the server join as a new one: path=%s",
+		    log->base_index, log_quote(n->raft_path));
+		return -1;
+	}
+	if (newest > log->last ||
+	    (newest > 0 && newest >= log->base_index && terms_at(log, newest) != snapshots_at(n->snapshots, 0)->term)) {
+		log_errorx(MODULE,
+		    "failed to start Raft: the log ends with entry %" PRIu64 ", but a snapshot up to %" PRIu64
+		    " was taken of it: acknowledged writes are missing; restore the "
+		    "data directory from a backup, or move it away and let the server join as a new one: path=%s",
+		    log->last, newest, log_quote(n->raft_path));
+		return -1;
+	}
+	return 0;
+}
+
+static bool
+on_configuration_read(void *ctx, const struct wal_entry *e)
+{
+	struct node *n = ctx;
+
+	if (configuration_decode(e->data, &n->configuration) == -1)
+		n->configuration_index = 0;
+	return false;
+}
+
+/* The newest configuration: in the log, or in the snapshot. */
+static int
+configuration_recover(struct node *n)
+{
+	char error[WAL_ERROR_MAX];
+	struct buf text = BUF_INIT(64 * 1024);
+	uint64_t index = wal_configuration_index(n->wal, UINT64_MAX);
+
+	if (index == 0) {
+		if (snapshots_count(n->snapshots) > 0) {
+			n->configuration = snapshots_at(n->snapshots, 0)->configuration;
+			n->configuration_index = snapshots_at(n->snapshots, 0)->configuration_index;
+		}
+	} else {
+		n->configuration_index = index;
+		if (wal_read(n->wal, index, index, on_configuration_read, n, error) == -1) {
+			log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
+			return -1;
+		}
+		if (n->configuration_index == 0) {
+			log_errorx(MODULE,
+			    "failed to start Raft: entry %" PRIu64 " of the log is not a configuration: path=%s", index,
+			    log_quote(n->log_path));
+			return -1;
+		}
+	}
+	/* a member is its ID: its own address is what it has now */
+	for (size_t i = 0; i < n->configuration.count; i++)
+		if (raft_id_equal(n->configuration.members[i].id, n->self))
+			snprintf(n->configuration.members[i].address, MEMBER_ADDRESS_MAX, "%s", n->address);
+	configuration_print(&n->configuration, &text);
+	buf_put_u8(&text, '\0');
+	log_info(MODULE, "initial configuration: index=%" PRIu64 " servers=\"%s\"", n->configuration_index,
+	    text.overflow ? "..." : (const char *)text.data);
+	buf_free(&text);
+	return 0;
+}
+
+/* An empty log and nobody else to ask: this server alone is the cluster. */
+static int
+bootstrap(struct node *n)
+{
+	static const uint8_t nobody[WAL_ID_BYTES];
+	struct configuration own = {.count = 1};
+	struct buf data = BUF_INIT(1024);
+
+	own.members[0] = (struct member){.id = n->self, .voter = true};
+	snprintf(own.members[0].address, MEMBER_ADDRESS_MAX, "%s", n->address);
+	configuration_encode(&own, &data);
+	wal_batch_begin(n->wal, 1, nobody);
+	wal_batch_entry(n->wal, 1, 1, WAL_CONFIGURATION, buf_bytes(&data));
+	buf_free(&data);
+	if (wal_batch_write(n->wal) == -1 || wal_sync(n->wal) == -1) {
+		log_error(MODULE, "failed to bootstrap: path=%s", log_quote(n->log_path));
+		return -1;
+	}
+	return 0;
+}
+
+static uint64_t
+random_of(void *ctx, uint64_t below)
+{
+	(void)ctx;
+	return random_below(below);
+}
+
+static void
+raft_start(struct node *n)
+{
+	struct raft_id voters[RAFT_MEMBERS_MAX];
+	struct raft_params params = {
+	    .self = n->self,
+	    .voters = voters,
+	    .election_ticks = 10,
+	    .heartbeat_ticks = 2,
+	    .random = random_of,
+	    .hard = {wal_term(n->wal), raft_id_from_bytes(wal_vote(n->wal))},
+	    .log = wal_terms(n->wal),
+	    .commit = snapshot_index(n),
+	};
+
+	for (size_t i = 0; i < n->configuration.count; i++)
+		if (n->configuration.members[i].voter)
+			voters[params.voter_count++] = n->configuration.members[i].id;
+	n->raft = raft_new(&params);
+	n->tail = tail_new(raft_log(n->raft)->last);
+	n->term_told = UINT64_MAX;
+	log_role(n);
+	if (params.voter_count == 0)
+		log_warnx(MODULE, "no known peers, aborting election");
+	else if (!raft_is_voter(n->raft, n->self))
+		log_errorx(MODULE,
+		    "this node is not a voter of the configuration in its log, it will not become leader: node-id=%s",
+		    n->id_text);
+}
+
+static void
+watchers_start(struct node *n, const struct conf *conf)
+{
+	/* raft_multiplier 5, the default: an election after 500 to 1000 ms without a leader; never below 150 ms */
+	int64_t multiplier = conf_int(conf, "performance.raft_multiplier", 5);
+	double tick_s = MAX(0.010 * (double)multiplier, 0.015);
+
+	ev_prepare_init(&n->prepare, on_prepare);
+	/* before the connections write, which is at the lowest priority */
+	ev_set_priority(&n->prepare, 0);
+	ev_init(&n->tick, on_tick);
+	n->tick.repeat = tick_s;
+	ev_init(&n->mark, on_mark);
+	ev_init(&n->slow, on_slow);
+	ev_init(&n->space, on_space_timer);
+	n->space.repeat = SPACE_RETRY_S;
+	ev_init(&n->snapshot_timer, on_snapshot_timer);
+	n->snapshot_timer.repeat = SNAPSHOT_LOOK_S;
+	n->prepare.data = n->tick.data = n->mark.data = n->slow.data = n->space.data = n->snapshot_timer.data = n;
+	ev_prepare_start(n->loop, &n->prepare);
+	n->snapshot_due = ev_now(n->loop) + (double)n->snapshot_interval_ns / 1e9;
+	ev_timer_again(n->loop, &n->snapshot_timer); /* the log may be long already */
+}
+
+void
+node_configure(struct node *n, const struct conf *conf)
+{
+	n->snapshot_threshold = (uint64_t)MAX(conf_int(conf, "raft_snapshot_threshold", 16384), 1);
+	n->trailing_logs = (uint64_t)MAX(conf_int(conf, "raft_trailing_logs", 10240), 0);
+	n->snapshot_interval_ns = MAX(conf_duration(conf, "raft_snapshot_interval", 30 * NS_PER_S), NS_PER_S);
+}
+
+/* Who we are, from the configuration. */
+static int
+identity_take(struct node *n, const struct conf *conf)
+{
+	const char *address = conf_str(conf, "advertise_addr", "127.0.0.1");
+	bool v6 = strchr(address, ':') != NULL;
+
+	snprintf(n->id_text, sizeof n->id_text, "%s", conf_str(conf, "node_id", ""));
+	if (raft_id_parse(n->id_text, &n->self) == -1) {
+		log_errorx(MODULE, "failed to start Raft: node_id is not a UUID: node_id=%s", log_quote(n->id_text));
+		return -1;
+	}
+	snprintf(n->address, sizeof n->address, "%s%s%s:%" PRId64, v6 ? "[" : "", address, v6 ? "]" : "",
+	    conf_int(conf, "ports.server", 8300));
+	return 0;
+}
+
+struct node *
+node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *ops, void *ctx)
+{
+	struct node *n = xcalloc(1, sizeof *n);
+	char error[SNAPSHOT_ERROR_MAX];
+	bool bootstraps;
+
+	n->loop = loop;
+	n->ops = ops;
+	n->ctx = ctx;
+	n->dev = conf_bool(conf, "consuld.dev", false);
+	bootstraps = n->dev || conf_bool(conf, "bootstrap", false) || conf_int(conf, "bootstrap_expect", 0) == 1;
+	node_configure(n, conf);
+	if (identity_take(n, conf) == -1 || directories_open(n, conf_str(conf, "consuld.raft_dir", "raft")) == -1)
+		return NULL;
+	n->snapshots = snapshots_open(loop, n->raft_dir, n->dev, error);
+	if (n->snapshots == NULL) {
+		log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
+		return NULL;
+	}
+	/* with snapshots there was a log: making a new one would hide its loss */
+	n->wal = wal_open_patiently(n, snapshots_count(n->snapshots) == 0);
+	if (n->wal == NULL || recovery_check(n) == -1)
+		return NULL;
+	raft_id_format(raft_id_from_bytes(wal_id(n->wal)), n->log_id);
+	if (wal_torn(n->wal) != NULL)
+		log_warnx(MODULE, "the end of the log was cut off, it was never acknowledged: %s", wal_torn(n->wal));
+	if (bootstraps && wal_terms(n->wal)->last == 0 && wal_term(n->wal) == 0 && bootstrap(n) == -1)
+		return NULL;
+	if (configuration_recover(n) == -1)
+		return NULL;
+	if (!n->dev) {
+		n->syncer = syncer_start(loop, n->log_dir, on_synced, n);
+		if (n->syncer == NULL)
+			fatal(MODULE, "sync helper");
+	}
+	raft_start(n);
+	watchers_start(n, conf);
+	return n;
+}
+
+void
+node_stop(struct node *n)
+{
+	ev_prepare_stop(n->loop, &n->prepare);
+	ev_timer_stop(n->loop, &n->tick);
+	ev_timer_stop(n->loop, &n->mark);
+	ev_timer_stop(n->loop, &n->slow);
+	ev_timer_stop(n->loop, &n->space);
+	ev_timer_stop(n->loop, &n->snapshot_timer);
+	syncer_free(n->syncer);
+	n->syncer = NULL;
+	if (!n->dev && (wal_sync(n->wal) == -1 || wal_mark(n->wal) == -1 || wal_sync(n->wal) == -1))
+		log_warn(MODULE, "the log was not marked as synced: path=%s", log_quote(n->log_path));
+}
+
+void
+node_free(struct node *n)
+{
+	if (n == NULL)
+		return;
+	snapshots_free(n->snapshots);
+	raft_free(n->raft);
+	tail_free(n->tail);
+	wal_close(n->wal);
+	close(n->log_dir);
+	close(n->raft_dir);
+	free(n->raft_path);
+	free(n->log_path);
+	free(n);
+}

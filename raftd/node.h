@@ -1,0 +1,87 @@
+/*
+ * node.h - the shell around Raft: log on disk, sync helper, memory of recent entries, timers; what raftd does in a loop turn
+ *
+ * One node per process. Calls that change something only note it; the work (one batch to disk, messages, deliveries) is done once
+ * per loop turn, before the connections' output is written.
+ */
+#ifndef RAFTD_NODE_H
+#define RAFTD_NODE_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cdefs.h"
+#include "conf.h"
+#include "message.h"
+#include "raft.h"
+#include "snapshot.h"
+#include "tail.h"
+#include "wal.h"
+
+struct node;
+
+struct node_ops {
+	/* After each turn in which something may have changed: deliver committed entries, tell of changes. */
+	void (*turned)(void *ctx);
+	/* A snapshot of the state machine is wanted; node_snapshot_take or node_snapshot_failed follows. */
+	void (*snapshot_wanted)(void *ctx);
+};
+
+/*
+ * Opens everything below raft_dir, recovers, forks the sync helper, hooks into the loop. NULL: logged why; trying again is of no use. What
+ * can be tried again ends the process (fatal).
+ */
+MUST_USE struct node *node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *ops, void *ctx);
+/* Marks and syncs the log; nothing is written or delivered any more. */
+void node_stop(struct node *n);
+/* After the loop has ended; n may be NULL. */
+void node_free(struct node *n);
+/* Takes over what may change while running. */
+void node_configure(struct node *n, const struct conf *conf);
+
+/* Somebody who applies entries is there (or is not any more): without, this server does not stand for election. */
+void node_set_served(struct node *n, bool served);
+
+enum node_refusal { NODE_ACCEPTED, NODE_NOT_LEADER, NODE_TERM_CHANGED, NODE_NO_SPACE, NODE_TOO_MUCH };
+/*
+ * Appends entries judged in this term: all or none. data: count runs of bytes, copied. index: of the first one.
+ * Accepted is not durable and not committed.
+ */
+MUST_USE enum node_refusal node_propose(
+    struct node *n, uint64_t term, const struct bytes *data, size_t count, uint64_t *index);
+
+/* Entries up to here may be handed out: committed, and durable on this server. */
+uint64_t node_deliverable(const struct node *n);
+/*
+ * Appends entries from first (between the log's first and node_deliverable) in the form of Raft.Pull to out, as many as fit into
+ * bytes_max. Returns their number; 0: the first one alone is larger. -1: the log can not be read, logged.
+ */
+MUST_USE int node_entries_put(struct node *n, uint64_t first, size_t bytes_max, struct buf *out);
+
+struct node_status {
+	enum raft_role role;
+	uint64_t term;
+	struct raft_id leader;
+	bool no_space;
+};
+struct node_status node_status(const struct node *n);
+/* Why there is no space, for people. */
+const char *node_space_error(const struct node *n);
+uint64_t node_first_index(const struct node *n);
+uint64_t node_last_index(const struct node *n);
+uint64_t node_last_term(const struct node *n);
+const char *node_id(const struct node *n);
+const char *node_log_id(const struct node *n); /* UUID text */
+/* The newest configuration of the log; own address as it is now. */
+const struct configuration *node_configuration(const struct node *n);
+uint64_t node_configuration_index(const struct node *n);
+/* Empty: not known. */
+const char *node_address_of(const struct node *n, struct raft_id id);
+
+struct snapshots *node_snapshots(struct node *n);
+/* The state machine's snapshot has come: fd is owned from now on. */
+void node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term);
+void node_snapshot_failed(struct node *n);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * raft.h - Raft as a pure state machine: messages, ticks and completions in; effects out
+ *
+ * No clock, no file, no socket and no randomness of its own is in it. It does not see what entries say either: it knows their indexes and
+ * terms, the shell keeps their content and attaches it to messages. (Source of the algorithm: Ongaro, "Consensus:
+ * Bridging Theory and Practice", 2014, chapters 3 and 10.)
+ *
+ * The shell's duty, after any call that takes a non-const struct raft:
+ *   - entries that the call appended by raft_step are those in struct raft_accepted, cut from the message it gave;
+ *   - raft_noop() tells of an entry that Raft itself appended (type no-op, empty);
+ *   - while no save is under way and raft_save_begin() says so: write hard state and entries as one batch, make it durable, then
+ *     raft_save_done(); on failure with nothing kept raft_save_failed();
+ *   - send what raft_message() hands out, and deliver entries up to MIN(raft_commit(), raft_stable()).
+ *
+ * Promise: raft_message() never hands out a message whose content depends on something that is not durable yet.
+ * All memory is bounded: messages queue up to RAFT_MESSAGES_MAX, more are dropped (Raft takes that as loss).
+ *
+ * One configuration of voters, given at the start. Pre-vote, lease, read-index, changes of membership, transfer and snapshots
+ * for followers are not here yet; a follower that needs entries before the log's base is not served.
+ */
+#ifndef RAFTD_RAFT_H
+#define RAFTD_RAFT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cdefs.h"
+#include "terms.h"
+
+#define RAFT_MEMBERS_MAX 64
+#define RAFT_MESSAGES_MAX 4096
+#define RAFT_APPEND_ENTRIES_MAX 4096 /* in one message */
+
+/* A member's identity (its node ID); all zero: nobody. */
+struct raft_id {
+	uint64_t high, low;
+};
+
+static inline bool
+raft_id_equal(struct raft_id a, struct raft_id b)
+{
+	return a.high == b.high && a.low == b.low;
+}
+
+static inline bool
+raft_id_is_none(struct raft_id id)
+{
+	return id.high == 0 && id.low == 0;
+}
+
+enum raft_role { RAFT_FOLLOWER, RAFT_CANDIDATE, RAFT_LEADER };
+
+/* What must survive a crash besides the log. */
+struct raft_hard {
+	uint64_t term;
+	struct raft_id vote; /* in this term */
+};
+
+enum raft_message_type { RAFT_VOTE = 1, RAFT_VOTE_REPLY, RAFT_APPEND, RAFT_APPEND_REPLY };
+
+struct raft_message {
+	enum raft_message_type type;
+	struct raft_id from, to;
+	uint64_t term; /* the sender's */
+	/*
+	 * VOTE: the candidate's last entry. APPEND: the entry before the first one sent. APPEND_REPLY: accepted: all up to index is
+	 * durable and equal to the leader's; rejected: index as it was in the APPEND, hint_* says where to try.
+	 */
+	uint64_t index, log_term;
+	uint64_t hint_index, hint_term;
+	uint64_t commit; /* APPEND */
+	bool reject;     /* replies */
+	/* APPEND: number of entries and their terms, in runs (first: index). runs points into raft's or the caller's memory and is valid until the next call. */
+	uint32_t entries;
+	const struct terms_run *runs;
+	uint32_t run_count;
+};
+
+struct raft_params {
+	struct raft_id self;
+	const struct raft_id *voters; /* may not hold self: then it only follows */
+	size_t voter_count;
+	/* Ticks without word from a leader until an election: election_ticks + random(random_ctx, election_ticks). */
+	uint32_t election_ticks;
+	uint32_t heartbeat_ticks;
+	uint32_t inflight_max; /* APPENDs with entries under way to one follower; 0: 64 */
+	uint64_t (*random)(void *ctx, uint64_t below);
+	void *random_ctx;
+	/* Recovered state: */
+	struct raft_hard hard;
+	const struct terms *log;
+	uint64_t commit; /* what is known to be committed (a snapshot's index); at least the log's base is */
+};
+
+struct raft;
+
+/* Copies all of params. The recovered log must be durable. */
+MUST_USE struct raft *raft_new(const struct raft_params *params);
+void raft_free(struct raft *r);
+
+/* ---- in ---- */
+
+/* One tick of time has passed. */
+void raft_tick(struct raft *r);
+/* Whether it may stand for election (default: no). A candidate or leader that may not any more steps back at the next timeout only. */
+void raft_set_campaign(struct raft *r, bool allowed);
+/* Stands for election now, if allowed, a voter and not leader. */
+void raft_campaign(struct raft *r);
+/* The leader appends count entries: index of the first. 0: not the leader. */
+MUST_USE uint64_t raft_propose(struct raft *r, uint32_t count);
+
+/* From entry first on, the log now holds `taken` entries of the message, its first `skipped` ones left out. */
+struct raft_accepted {
+	uint64_t first;
+	uint32_t skipped, taken; /* taken 0: nothing was appended or cut */
+};
+/* Any message, also nonsense from a foreign server. */
+void raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *accepted);
+
+/* ---- effects ---- */
+
+/* The index of a no-op that Raft appended since the last call; 0: none. */
+uint64_t raft_noop(struct raft *r);
+
+struct raft_save {
+	struct raft_hard hard;
+	uint64_t first, last; /* entries; first > last: none. What the log has from first on is replaced */
+};
+/* true: write this as one batch. Until done or failed, further calls return false. */
+MUST_USE bool raft_save_begin(struct raft *r, struct raft_save *save);
+void raft_save_done(struct raft *r);
+void raft_save_failed(struct raft *r);
+
+/* The next message that may be sent; false: none. */
+MUST_USE bool raft_message(struct raft *r, struct raft_message *out);
+
+/* Entries up to index are in a snapshot: the log's base moves there. Must be committed and stable. */
+void raft_compact(struct raft *r, uint64_t index);
+
+enum raft_role raft_role(const struct raft *r);
+const char *raft_role_name(enum raft_role role); /* "follower" ... */
+uint64_t raft_term(const struct raft *r);
+struct raft_id raft_vote(const struct raft *r);
+struct raft_id raft_leader(const struct raft *r); /* none: not known */
+uint64_t raft_commit(const struct raft *r);
+uint64_t raft_stable(const struct raft *r); /* entries up to here are durable here */
+const struct terms *raft_log(const struct raft *r);
+bool raft_is_voter(const struct raft *r, struct raft_id id);
+size_t raft_voter_count(const struct raft *r);
+/* Messages that were impossible or would have cut committed entries, and were dropped. */
+uint64_t raft_refused(const struct raft *r);
+
+#endif
