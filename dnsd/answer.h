@@ -17,6 +17,7 @@
 
 /* What dnsd takes from its configuration; made anew at each reload. */
 struct settings {
+	unsigned refs;
 	struct name domain, alt_domain; /* lower case */
 	bool has_alt_domain;
 	char datacenter[NAME_LABEL_MAX + 1];
@@ -37,9 +38,11 @@ struct settings {
 	int64_t recursor_timeout_ns;
 };
 
-/* NULL: error says which key is not usable. */
+/* One reference for the caller. NULL: error says which key is not usable. */
 MUST_USE struct settings *settings_new(const struct conf *conf, char error[CONF_ERROR_MAX]);
-void settings_free(struct settings *s);
+/* What is under way keeps the settings it began with. */
+struct settings *settings_ref(struct settings *s);
+void settings_unref(struct settings *s); /* s may be NULL */
 /* TTL of answers for this service (lower case): exact name, else the longest prefix, else 0. */
 uint32_t settings_service_ttl(const struct settings *s, const char *service);
 

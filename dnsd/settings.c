@@ -55,8 +55,9 @@ settings_new(const struct conf *conf, char error[CONF_ERROR_MAX])
 {
 	struct settings *s = xcalloc(1, sizeof *s);
 
+	s->refs = 1;
 	if (zone(conf, "domain", "consul.", &s->domain, error) == -1 || zone(conf, "alt_domain", "", &s->alt_domain, error) == -1) {
-		settings_free(s);
+		settings_unref(s);
 		return NULL;
 	}
 	s->has_alt_domain = s->alt_domain.size > 1;
@@ -85,10 +86,17 @@ settings_new(const struct conf *conf, char error[CONF_ERROR_MAX])
 	return s;
 }
 
-void
-settings_free(struct settings *s)
+struct settings *
+settings_ref(struct settings *s)
 {
-	if (s == NULL)
+	s->refs++;
+	return s;
+}
+
+void
+settings_unref(struct settings *s)
+{
+	if (s == NULL || --s->refs > 0)
 		return;
 	for (size_t i = 0; i < s->service_ttl_count; i++)
 		free(s->service_ttls[i].name);

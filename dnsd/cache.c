@@ -1,0 +1,685 @@
+/*
+ * cache.c - what the catalog says, kept fresh by change notices, and the packets made from it (contract: cache.h)
+ *
+ * Entries hang in a hash by kind class and name alone, so that a notice finds all tags of a service in one chain. Packets hang in a second
+ * hash by question, and in a list of their entry. Dropping an entry drops its packets.
+ */
+#include "cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "mp.h"
+#include "structs.h"
+#include "uuid.h"
+
+#define BUCKETS 16384
+#define VARIANTS_MAX 32
+#define FRESH_ORDER_ODDS 64 /* one hit in so many makes a new order */
+#define SUBSCRIBE_CREDIT (1u << 20)
+#define PACKET_BYTES_MAX 4096 /* larger ones are made for each query */
+
+struct packet {
+	struct packet *next_bucket, *next_of_entry;
+	struct cache_entry *entry;
+	uint64_t hash;
+	uint16_t type, class, edns_size;
+	bool edns, udp;
+	struct name name;
+	unsigned variants;
+	struct {
+		uint8_t *data;
+		size_t size;
+	} variant[VARIANTS_MAX];
+};
+
+struct cache_wait {
+	struct cache_wait *next;
+	struct cache_entry *entry;
+	cache_cb *cb; /* NULL: cancelled */
+	void *ctx;
+};
+
+struct cache_entry {
+	struct cache_entry *next; /* in its bucket */
+	struct cache_entry *newer, *older; /* by use */
+	struct cache *cache;
+	enum cache_kind kind;
+	uint64_t hash;
+	char *name, *tag, *datacenter;
+	struct region *region; /* of what follows; NULL: not fetched yet or dropped */
+	struct service_set set;
+	struct node_record node;
+	bool has_node;
+	size_t bytes;
+	struct packet *packets;
+	struct ipc_call *call;
+	struct cache_wait *waits;
+};
+
+struct cache {
+	struct daemon *daemon;
+	const struct settings *settings;
+	struct ipc_peer *catalogd;
+	struct ipc_call *subscription;
+	bool away; /* catalogd is: nothing tells of changes */
+	struct cache_entry *entries[BUCKETS];
+	struct packet *packets[BUCKETS];
+	struct cache_entry *newest, *oldest;
+	size_t count, bytes, lookups;
+	size_t mesh; /* entries of the mesh kinds */
+};
+
+static uint64_t
+hash_bytes(uint64_t h, const void *data, size_t size)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < size; i++)
+		h = (h ^ p[i]) * UINT64_C(1099511628211);
+	return h;
+}
+
+#define HASH_START UINT64_C(14695981039346656037)
+
+/* Services under any kind share a chain with their name; nodes have chains of their own. */
+static uint64_t
+name_hash(enum cache_kind kind, const char *name)
+{
+	uint64_t h = hash_bytes(HASH_START, name, strlen(name));
+
+	h = (h ^ (kind == CACHE_NODE)) * UINT64_C(1099511628211);
+	return h ^ h >> 29;
+}
+
+/* ---- entries ---- */
+
+static bool
+is_mesh(enum cache_kind kind)
+{
+	return kind == CACHE_CONNECT || kind == CACHE_INGRESS;
+}
+
+static void
+unlink_use(struct cache *c, struct cache_entry *e)
+{
+	*(e->newer != NULL ? &e->newer->older : &c->newest) = e->older;
+	*(e->older != NULL ? &e->older->newer : &c->oldest) = e->newer;
+	e->newer = e->older = NULL;
+}
+
+static void
+link_newest(struct cache *c, struct cache_entry *e)
+{
+	e->older = c->newest;
+	*(c->newest != NULL ? &c->newest->newer : &c->oldest) = e;
+	c->newest = e;
+}
+
+static void
+packet_free(struct cache *c, struct packet *p)
+{
+	struct packet **at = &c->packets[p->hash % BUCKETS];
+
+	while (*at != p)
+		at = &(*at)->next_bucket;
+	*at = p->next_bucket;
+	for (unsigned i = 0; i < p->variants; i++) {
+		c->bytes -= p->variant[i].size;
+		free(p->variant[i].data);
+	}
+	c->bytes -= sizeof *p;
+	free(p);
+}
+
+/* What the entry holds is no longer true. */
+static void
+entry_drop(struct cache *c, struct cache_entry *e)
+{
+	while (e->packets != NULL) {
+		struct packet *p = e->packets;
+
+		e->packets = p->next_of_entry;
+		packet_free(c, p);
+	}
+	region_free(e->region);
+	e->region = NULL;
+	c->bytes -= e->bytes;
+	e->bytes = 0;
+}
+
+static void
+entry_free(struct cache *c, struct cache_entry *e)
+{
+	struct cache_entry **at = &c->entries[e->hash % BUCKETS];
+
+	entry_drop(c, e);
+	while (*at != e)
+		at = &(*at)->next;
+	*at = e->next;
+	unlink_use(c, e);
+	c->count--;
+	c->mesh -= is_mesh(e->kind);
+	free(e->name);
+	free(e->tag);
+	free(e->datacenter);
+	free(e);
+}
+
+static struct cache_entry *
+entry_find(struct cache *c, enum cache_kind kind, const char *name, const char *tag)
+{
+	uint64_t hash = name_hash(kind, name);
+
+	for (struct cache_entry *e = c->entries[hash % BUCKETS]; e != NULL; e = e->next)
+		if (e->hash == hash && e->kind == kind && strcmp(e->name, name) == 0 && strcmp(e->tag, tag) == 0)
+			return e;
+	return NULL;
+}
+
+/* Makes room; entries that somebody waits for stay. */
+static void
+evict(struct cache *c)
+{
+	struct cache_entry *e = c->oldest;
+
+	while (e != NULL && (c->count > CACHE_ENTRIES_MAX || c->bytes > CACHE_BYTES_MAX)) {
+		struct cache_entry *newer = e->newer;
+
+		if (e->call == NULL && e != c->newest)
+			entry_free(c, e);
+		e = newer;
+	}
+}
+
+static void
+drop_all(struct cache *c)
+{
+	struct cache_entry *e = c->oldest;
+
+	while (e != NULL) {
+		struct cache_entry *newer = e->newer;
+
+		if (e->call == NULL)
+			entry_free(c, e);
+		else
+			entry_drop(c, e);
+		e = newer;
+	}
+}
+
+struct cache_entry *
+cache_find(struct cache *c, enum cache_kind kind, const char *name, const char *tag)
+{
+	struct cache_entry *e = entry_find(c, kind, name, tag);
+
+	if (e == NULL || e->region == NULL || (c->away && !c->settings->allow_stale))
+		return NULL;
+	if (c->newest != e) {
+		unlink_use(c, e);
+		link_newest(c, e);
+	}
+	return e;
+}
+
+const struct service_set *
+cache_set(const struct cache_entry *e)
+{
+	return &e->set;
+}
+
+const struct node_record *
+cache_node(const struct cache_entry *e)
+{
+	return e->has_node ? &e->node : NULL;
+}
+
+/* ---- decoding catalogd's answers ---- */
+
+/* The address texts of a node: TaggedAddresses {text: text}. */
+static void
+node_address(struct region *r, struct bytes plain, struct bytes tagged, struct address_choice *out)
+{
+	out->plain = region_copy(r, plain);
+	out->v4 = region_copy(r, mp_find_str(tagged, "lan_ipv4"));
+	out->v6 = region_copy(r, mp_find_str(tagged, "lan_ipv6"));
+}
+
+static struct bytes
+tagged_address(struct region *r, struct bytes map, const char *key)
+{
+	return region_copy(r, mp_find_str(mp_find_raw(map, key), "Address"));
+}
+
+/* SRV weight by the states of the checks that count: the node's and the service's. */
+static uint16_t
+weight_of(struct bytes checks, const struct node_service *service)
+{
+	struct mp in = mp_of(checks);
+	uint32_t count = checks.size == 0 ? 0 : mp_array(&in);
+	struct weights w = {.passing = 1, .warning = 1};
+	const char *error;
+	bool warning = false, unknown = false;
+
+	if (service->weights.size > 0 && schema_decode(&weights_schema, service->weights, &w, &error) == -1)
+		w = (struct weights) {.passing = 1, .warning = 1};
+	while (count-- > 0) {
+		struct health_check check;
+
+		if (schema_decode_at(&health_check_schema, &in, &check, &error) == -1)
+			break;
+		if (check.service_id.size > 0 && !bytes_equal_fold(check.service_name, service->service))
+			continue;
+		if (bytes_is(check.status, "warning"))
+			warning = true;
+		else if (!bytes_is(check.status, "passing"))
+			unknown = true;
+	}
+	if (unknown)
+		return 1;
+	return (uint16_t)(warning ? w.warning : w.passing);
+}
+
+static int
+decode_instance(struct region *r, struct mp *in, struct instance *out)
+{
+	struct check_service_node csn;
+	struct node node;
+	struct node_service service;
+	const char *error;
+
+	if (schema_decode_at(&check_service_node_schema, in, &csn, &error) == -1 ||
+	    schema_decode(&node_schema, csn.node, &node, &error) == -1 ||
+	    schema_decode(&node_service_schema, csn.service, &service, &error) == -1)
+		return -1;
+	out->node = region_copy(r, node.node);
+	out->datacenter = region_copy(r, node.datacenter);
+	node_address(r, node.address, node.tagged_addresses, &out->node_address);
+	out->node_meta = region_copy(r, node.meta);
+	out->service_address.plain = region_copy(r, service.address);
+	out->service_address.v4 = tagged_address(r, service.tagged_addresses, "lan_ipv4");
+	out->service_address.v6 = tagged_address(r, service.tagged_addresses, "lan_ipv6");
+	out->port = (uint16_t)service.port;
+	out->weight = weight_of(csn.checks, &service);
+	return 0;
+}
+
+static int
+decode_set(struct cache_entry *e, struct bytes body)
+{
+	struct bytes list = mp_find_raw(body, "Nodes");
+	struct mp in = mp_of(list);
+	uint32_t count = list.size == 0 ? 0 : mp_array(&in);
+
+	e->set.count = 0;
+	e->set.instances = region_alloc(e->region, (count + (size_t)1) * sizeof *e->set.instances);
+	memset(e->set.instances, 0, (count + (size_t)1) * sizeof *e->set.instances);
+	while (count-- > 0)
+		if (decode_instance(e->region, &in, &e->set.instances[e->set.count++]) == -1)
+			return -1;
+	return mp_ok(&in) ? 0 : -1;
+}
+
+static int
+decode_node(struct cache_entry *e, struct bytes body)
+{
+	struct bytes services = mp_find_raw(body, "NodeServices"), raw;
+	struct node node;
+	const char *error;
+
+	e->has_node = false;
+	raw = services.size <= 1 ? services : mp_find_raw(services, "Node");
+	if (raw.size <= 1) /* nil: no such node */
+		return 0;
+	if (schema_decode(&node_schema, raw, &node, &error) == -1)
+		return -1;
+	e->has_node = true;
+	e->node.node = region_copy(e->region, node.node);
+	e->node.datacenter = region_copy(e->region, node.datacenter);
+	e->node.meta = region_copy(e->region, node.meta);
+	node_address(e->region, node.address, node.tagged_addresses, &e->node.address);
+	return 0;
+}
+
+/* ---- lookups ---- */
+
+static void
+finish(struct cache *c, struct cache_entry *e, enum cache_outcome outcome)
+{
+	struct cache_wait *w = e->waits, *next;
+
+	e->call = NULL;
+	e->waits = NULL;
+	c->lookups--;
+	for (; w != NULL; w = next) {
+		next = w->next;
+		if (w->cb != NULL)
+			w->cb(w->ctx, outcome);
+		free(w);
+	}
+}
+
+static void
+on_answer(void *ctx, const struct ipc_answer *answer)
+{
+	struct cache_entry *e = ctx;
+	struct cache *c = e->cache;
+	enum cache_outcome outcome = CACHE_FOUND;
+
+	if (answer->status != IPC_OK) {
+		char text[256];
+
+		if (bytes_to_str(answer->error, text, sizeof text) == 0 && strstr(text, "No path to datacenter") != NULL)
+			outcome = CACHE_NO_PATH;
+		else
+			outcome = CACHE_FAILED;
+		log_errorx("agent.dns", "rpc error: name=%s error=%s", log_quote(e->name), log_quote_bytes(answer->error));
+	} else {
+		entry_drop(c, e);
+		e->region = region_new();
+		e->bytes = sizeof *e + 4096 + answer->body.size;
+		c->bytes += e->bytes;
+		if ((e->kind == CACHE_NODE ? decode_node(e, answer->body) : decode_set(e, answer->body)) == -1) {
+			log_errorx("agent.dns", "catalogd's answer is not understood: name=%s", log_quote(e->name));
+			entry_drop(c, e);
+			outcome = CACHE_FAILED;
+		}
+	}
+	finish(c, e, outcome);
+	evict(c);
+}
+
+static struct ipc_call *
+ask(struct cache *c, struct cache_entry *e)
+{
+	struct ipc_call_options options = {.timeout_ms = c->settings->hold_ns / 1000000 + 500, .flags = IPC_RESEND};
+	struct buf args = BUF_INIT(16384);
+	struct ipc_call *call;
+
+	if (e->kind == CACHE_NODE) {
+		struct node_request r = {0};
+
+		r.datacenter = bytes_str(e->datacenter);
+		r.node = bytes_str(e->name);
+		r.allow_stale = c->settings->allow_stale;
+		r.max_stale_duration = c->settings->max_stale_ns;
+		schema_encode(&node_request_schema, &r, &args);
+		call = ipc_call(c->catalogd, "Catalog.NodeServices", buf_bytes(&args), &options, on_answer, e);
+	} else {
+		struct service_request r = {0};
+		struct buf tags = BUF_INIT(4096);
+
+		r.datacenter = bytes_str(e->datacenter);
+		r.service_name = bytes_str(e->name);
+		if (e->tag[0] != '\0') {
+			mp_put_array(&tags, 1);
+			mp_put_cstr(&tags, e->tag);
+			r.tag_filter = true;
+			r.service_tags = buf_bytes(&tags);
+		}
+		r.connect = e->kind == CACHE_CONNECT;
+		r.ingress = e->kind == CACHE_INGRESS;
+		r.health_filter_type = c->settings->only_passing ? 2 : 1;
+		r.allow_stale = c->settings->allow_stale;
+		r.max_stale_duration = c->settings->max_stale_ns;
+		schema_encode(&service_request_schema, &r, &args);
+		call = ipc_call(c->catalogd, "Health.ServiceNodes", buf_bytes(&args), &options, on_answer, e);
+		buf_free(&tags);
+	}
+	buf_free(&args);
+	return call;
+}
+
+struct cache_wait *
+cache_lookup(struct cache *c, enum cache_kind kind, const char *name, const char *tag, const char *datacenter, cache_cb *cb, void *ctx)
+{
+	struct cache_entry *e = entry_find(c, kind, name, tag);
+	struct cache_wait *w;
+
+	if ((e == NULL || e->call == NULL) && c->lookups == CACHE_LOOKUPS_MAX)
+		return NULL;
+	if (e == NULL) {
+		e = xcalloc(1, sizeof *e);
+		e->cache = c;
+		e->kind = kind;
+		e->hash = name_hash(kind, name);
+		e->name = xstrdup(name);
+		e->tag = xstrdup(tag);
+		e->datacenter = xstrdup(datacenter);
+		e->next = c->entries[e->hash % BUCKETS];
+		c->entries[e->hash % BUCKETS] = e;
+		link_newest(c, e);
+		c->count++;
+		c->mesh += is_mesh(kind);
+	}
+	w = xcalloc(1, sizeof *w);
+	w->entry = e;
+	w->cb = cb;
+	w->ctx = ctx;
+	w->next = e->waits;
+	e->waits = w;
+	if (e->call == NULL) {
+		c->lookups++;
+		e->call = ask(c, e);
+	}
+	return w;
+}
+
+void
+cache_cancel(struct cache_wait *w)
+{
+	w->cb = NULL; /* freed when the answer comes, or the deadline */
+}
+
+/* ---- packets ---- */
+
+static uint64_t
+packet_hash(const struct packet_key *k)
+{
+	uint64_t h = hash_bytes(HASH_START, k->name->wire, k->name->size);
+
+	h = (h ^ ((uint64_t)k->type << 33 | (uint64_t)k->class << 17 | (uint64_t)k->edns_size << 2 | (uint64_t)k->edns << 1 | k->udp)) *
+	    UINT64_C(1099511628211);
+	return h ^ h >> 29;
+}
+
+static struct packet *
+packet_find(struct cache *c, const struct packet_key *k, uint64_t hash)
+{
+	for (struct packet *p = c->packets[hash % BUCKETS]; p != NULL; p = p->next_bucket)
+		if (p->hash == hash && p->type == k->type && p->class == k->class && p->edns == k->edns && p->edns_size == k->edns_size &&
+		    p->udp == k->udp && name_equal_exact(&p->name, k->name))
+			return p;
+	return NULL;
+}
+
+const uint8_t *
+cache_packet(struct cache *c, const struct packet_key *key, size_t *size)
+{
+	struct packet *p = packet_find(c, key, packet_hash(key));
+	unsigned at;
+
+	if (p == NULL || (c->away && !c->settings->allow_stale))
+		return NULL;
+	/* a packet of one record needs no other orders */
+	if (p->entry->set.count > 1 && (p->variants < VARIANTS_MAX || random_below(FRESH_ORDER_ODDS) == 0))
+		return NULL;
+	at = p->variants > 1 ? (unsigned)random_below(p->variants) : 0;
+	*size = p->variant[at].size;
+	return p->variant[at].data;
+}
+
+void
+cache_keep_packet(struct cache *c, struct cache_entry *e, const struct packet_key *key, const uint8_t *packet, size_t size)
+{
+	uint64_t hash = packet_hash(key);
+	struct packet *p = packet_find(c, key, hash);
+	unsigned at;
+
+	if (size > PACKET_BYTES_MAX || e->region == NULL)
+		return;
+	if (p == NULL) {
+		p = xcalloc(1, sizeof *p);
+		p->entry = e;
+		p->hash = hash;
+		p->type = key->type;
+		p->class = key->class;
+		p->edns = key->edns;
+		p->edns_size = key->edns_size;
+		p->udp = key->udp;
+		p->name = *key->name;
+		p->next_bucket = c->packets[hash % BUCKETS];
+		c->packets[hash % BUCKETS] = p;
+		p->next_of_entry = e->packets;
+		e->packets = p;
+		c->bytes += sizeof *p;
+	}
+	at = p->variants < VARIANTS_MAX ? p->variants++ : (unsigned)random_below(VARIANTS_MAX);
+	c->bytes += size - p->variant[at].size;
+	p->variant[at].data = xreallocarray(p->variant[at].data, size, 1);
+	memcpy(p->variant[at].data, packet, size);
+	p->variant[at].size = size;
+	evict(c);
+}
+
+/* ---- change notices ---- */
+
+static void
+drop_named(struct cache *c, enum cache_kind kind, const char *name)
+{
+	uint64_t hash = name_hash(kind, name);
+
+	for (struct cache_entry *e = c->entries[hash % BUCKETS], *next; e != NULL; e = next) {
+		next = e->next;
+		if (e->hash != hash || (e->kind == CACHE_NODE) != (kind == CACHE_NODE) || strcmp(e->name, name) != 0)
+			continue;
+		if (e->call == NULL)
+			entry_free(c, e);
+		else
+			entry_drop(c, e);
+	}
+}
+
+/* The names of questions are in lower case and escaped; a registered name that needs escapes can not be asked for. */
+static void
+lower(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text >= 'A' && *text <= 'Z')
+			*text |= 0x20;
+}
+
+/* A proxy's change concerns its destination's mesh endpoints under another name: those are few, drop them all. */
+static void
+drop_mesh(struct cache *c)
+{
+	for (struct cache_entry *e = c->oldest, *newer; e != NULL && c->mesh > 0; e = newer) {
+		newer = e->newer;
+		if (is_mesh(e->kind) && e->call == NULL)
+			entry_free(c, e);
+		else if (is_mesh(e->kind))
+			entry_drop(c, e);
+	}
+}
+
+static void
+on_notice(void *ctx, const struct ipc_answer *answer)
+{
+	struct cache *c = ctx;
+	struct mp in = mp_of(answer->body);
+	struct bytes kind;
+	char name[QUESTION_TEXT_MAX];
+
+	if (!answer->more) { /* lost or refused: entries are of unknown age */
+		c->subscription = NULL;
+		if (answer->status == IPC_ERROR)
+			log_warnx("agent.dns", "no change notices: error=%s", log_quote_bytes(answer->error));
+		c->away = true;
+		return;
+	}
+	ipc_grant(c->subscription, (uint32_t)answer->body.size);
+	if (mp_array(&in) != 2)
+		return;
+	kind = mp_str(&in);
+	if (bytes_to_str(mp_str(&in), name, sizeof name) == -1)
+		return; /* longer than any question */
+	lower(name);
+	if (bytes_is(kind, "reset")) {
+		drop_all(c);
+	} else if (bytes_is(kind, "service")) {
+		drop_named(c, CACHE_SERVICE, name);
+		drop_mesh(c);
+	} else if (bytes_is(kind, "node")) {
+		drop_named(c, CACHE_NODE, name);
+	}
+}
+
+/* First on the new connection, so that no answer comes by it without notices behind. */
+static void
+subscribe(struct cache *c)
+{
+	struct ipc_call_options options = {.credit = SUBSCRIBE_CREDIT};
+
+	drop_all(c);
+	c->away = false;
+	if (c->subscription == NULL)
+		c->subscription = ipc_call(c->catalogd, "Subscribe", bytes_of(NULL, 0), &options, on_notice, c);
+}
+
+static void
+on_up(void *ctx)
+{
+	subscribe(ctx);
+}
+
+static void
+on_down(void *ctx)
+{
+	struct cache *c = ctx;
+
+	c->away = true;
+}
+
+struct cache *
+cache_new(struct daemon *d, const struct settings *settings)
+{
+	struct cache *c = xcalloc(1, sizeof *c);
+
+	c->daemon = d;
+	c->settings = settings;
+	c->away = true;
+	c->catalogd = daemon_peer(d, "catalogd");
+	ipc_peer_watch(c->catalogd, on_up, on_down, c);
+	if (ipc_peer_connected(c->catalogd))
+		subscribe(c);
+	return c;
+}
+
+void
+cache_free(struct cache *c)
+{
+	for (struct cache_entry *e = c->oldest, *newer; e != NULL; e = newer) {
+		newer = e->newer;
+		while (e->waits != NULL) {
+			struct cache_wait *w = e->waits;
+
+			e->waits = w->next;
+			free(w);
+		}
+		if (e->call != NULL)
+			ipc_cancel(e->call);
+		entry_free(c, e);
+	}
+	if (c->subscription != NULL)
+		ipc_cancel(c->subscription);
+	ipc_peer_watch(c->catalogd, NULL, NULL, NULL);
+	free(c);
+}
+
+void
+cache_reload(struct cache *c, const struct settings *settings)
+{
+	c->settings = settings;
+	drop_all(c);
+}
