@@ -8,7 +8,7 @@
 #	make install DESTDIR= PREFIX=/usr/local
 #	make format		clang-format over all sources
 #
-# SANITIZER=address,undefined builds into build-address-undefined/ instead of build/.
+# SANITIZER=address,undefined builds into build-address-undefined/ instead of build/; V=1 shows the commands.
 
 SHELL = /bin/bash
 .DELETE_ON_ERROR:
@@ -25,6 +25,7 @@ comma = ,
 SANITIZER ?=
 BUILD = build$(if $(SANITIZER),-$(subst $(comma),-,$(SANITIZER)))
 
+Q = $(if $(V),,@)
 WARNINGS = -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wpointer-arith -Wwrite-strings -Wvla -Wno-missing-field-initializers
 CFLAGS ?= -O2 -g
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fno-strict-aliasing -fstack-protector-strong -fPIE -DCONSULD_VERSION='"$(VERSION)"'
@@ -52,16 +53,18 @@ objects = $(patsubst %.c,$(BUILD)/obj/$(1)/%.o,$(filter-out main.c,$(SOURCES_$(1
 define room_rules
 $(BUILD)/obj/$(1)/%.o: $(1)/%.c $(1)/sources.mk Makefile
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) $$(CFLAGS_$(1)) -Icommon -I$(1) -MMD -MP -c -o $$@ $$<
+	@echo "  CC    $$<"
+	$(Q)$$(CC) $$(CFLAGS_ALL) $$(CFLAGS_$(1)) -Icommon -I$(1) -MMD -MP -c -o $$@ $$<
 $(BUILD)/lib/$(1).a: $(call objects,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$(Q)ar rcs $$@ $$^
 -include $(patsubst %.o,%.d,$(call objects,$(1)) $(BUILD)/obj/$(1)/main.d)
 $(foreach h,$(HELPERS_$(1)),-include $(BUILD)/obj/$(1)/$(h).d
 $(BUILD)/libexec/consuld/$(h): $(BUILD)/obj/$(1)/$(subst -,_,$(h)).o $(BUILD)/lib/$(1).a $(BUILD)/lib/common.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(h)) $$(LIBS_common)
+	@echo "  LINK  $$@"
+	$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(h)) $$(LIBS_common)
 )
 endef
 $(foreach room,$(ROOMS),$(eval $(call room_rules,$(room))))
@@ -69,7 +72,8 @@ $(foreach room,$(ROOMS),$(eval $(call room_rules,$(room))))
 define program_rule
 $(2): $(BUILD)/obj/$(1)/main.o $(BUILD)/lib/$(1).a $(BUILD)/lib/common.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_common)
+	@echo "  LINK  $$@"
+	$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_common)
 endef
 $(eval $(call program_rule,consuld,$(BUILD)/sbin/consuld))
 $(eval $(call program_rule,consulctl,$(BUILD)/bin/consulctl))

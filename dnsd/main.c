@@ -61,10 +61,7 @@ stop(struct daemon *d, bool leave)
 	struct dnsd *state = daemon_state(d);
 
 	(void)leave;
-	server_free(state->server);
-	resolver_free(state->resolver);
-	settings_unref(state->settings);
-	settings_unref(state->next);
+	server_free(state->server); /* answers under way are given up with the process */
 	daemon_exit(d, 0);
 }
 

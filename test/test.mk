@@ -9,7 +9,8 @@ FUZZ_TESTS = $(patsubst test/fuzz/%.c,$(BUILD)/test/%,$(wildcard test/fuzz/*_fuz
 define test_rule
 $(BUILD)/test/$(notdir $(basename $(1))): $(1) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) -Icommon -I$(call TEST_ROOM,$(1)) -Itest/unit -MMD -MP -o $$@ $$< $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common) -lcmocka
+	@echo "  CC    $$<"
+	$(Q)$$(CC) $$(CFLAGS_ALL) -Icommon -I$(call TEST_ROOM,$(1)) -Itest/unit -MMD -MP -o $$@ $$< $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common) -lcmocka
 -include $(BUILD)/test/$(notdir $(basename $(1))).d
 endef
 $(foreach t,$(wildcard test/unit/*_test.c test/sim/*_sim.c),$(eval $(call test_rule,$(t))))
@@ -18,7 +19,8 @@ $(foreach t,$(wildcard test/unit/*_test.c test/sim/*_sim.c),$(eval $(call test_r
 define fuzz_rule
 $(BUILD)/test/$(notdir $(basename $(1))): $(1) test/fuzz/driver.c $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) -Wno-missing-prototypes -Icommon -I$(call TEST_ROOM,$(1)) -MMD -MP -o $$@ $$< test/fuzz/driver.c $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common)
+	@echo "  CC    $$<"
+	$(Q)$$(CC) $$(CFLAGS_ALL) -Wno-missing-prototypes -Icommon -I$(call TEST_ROOM,$(1)) -MMD -MP -o $$@ $$< test/fuzz/driver.c $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common)
 endef
 $(foreach t,$(wildcard test/fuzz/*_fuzz.c),$(eval $(call fuzz_rule,$(t))))
 
