@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -22,6 +23,8 @@
 
 #define CONTROL_ENVIRONMENT "CONSULD_CONTROL"
 #define LISTEN_ENVIRONMENT "CONSULD_LISTEN"
+#define FACILITY_ENVIRONMENT "CONSULD_FACILITY" /* a number of syslog.h */
+#define SANDBOX_ENVIRONMENT "CONSULD_SANDBOX"   /* "off": none */
 #define PATH_BYTES_MAX 128
 #define PEERS_MAX 8
 #define CONF_POLL_S 0.02
@@ -34,7 +37,8 @@ struct daemon {
 	struct ipc *ipc;
 	struct ipc_service service, control_service;
 	struct ipc_peer *control;
-	bool supervised; /* consuld started us: its end is ours */
+	struct ipc_peer *attached; /* started alone: what consuld calls us by */
+	bool supervised;           /* consuld started us: its end is ours */
 	struct conf *conf, *next;
 	unsigned next_generation;
 	struct {
@@ -126,7 +130,8 @@ open_row(const struct conf_listen *row)
 	bool datagram = length > 4 && strcmp(row->name + length - 4, "-udp") == 0;
 
 	if (strncmp(row->address, "unix://", 7) == 0)
-		return net_listen_unix(row->address + 7, row->mode[0] == '\0' ? 0600 : (unsigned)strtoul(row->mode, NULL, 8));
+		return net_listen_unix(
+		    row->address + 7, row->mode[0] == '\0' ? 0600 : (unsigned)strtoul(row->mode, NULL, 8));
 	if (net_addr_parse_port(row->address, &a) == -1) {
 		errno = EINVAL;
 		return -1;
@@ -204,13 +209,18 @@ conf_path(const struct daemon *d, unsigned generation, char path[PATH_BYTES_MAX]
 static void
 conf_apply_common(struct daemon *d)
 {
+	const char *own = getenv(FACILITY_ENVIRONMENT);
 	enum log_level level;
+	int facility;
 
 	if (log_level_parse(conf_str(d->conf, "log_level", "INFO"), &level) == 0) {
 		d->conf_level = level;
 		log_set_level(level);
 	}
-	log_syslog((int)conf_int(d->conf, "consuld.syslog_facility", -1));
+	facility = (int)conf_int(d->conf, "consuld.syslog_facility", -1);
+	if (facility != -1 && own != NULL) /* consuld.conf gives this daemon one of its own */
+		facility = atoi(own);
+	log_syslog(facility);
 }
 
 /* Waits for the committed configuration: in external mode consuld may start after us. */
@@ -404,16 +414,26 @@ on_attached(void *ctx, const struct ipc_answer *answer)
 		log_warnx(d->ops->module, "consuld refused this daemon: error=%s", log_quote_bytes(answer->error));
 }
 
-/* Started alone: tell consuld, now and whenever it comes back, that we are here. */
+/* Started alone: tell consuld, now and whenever it comes back, that we are here; the socket that goes along is its way to call us. */
 static void
 on_control_up(void *ctx)
 {
+	struct ipc_call_options options = {.timeout_ms = 0};
 	struct daemon *d = ctx;
 	struct buf args = BUF_INIT(256);
+	int pair[2];
 
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == -1) {
+		log_warn(d->ops->module, "consuld can not be told of this daemon");
+		return;
+	}
+	if (d->attached != NULL)
+		ipc_peer_free(d->attached);
+	d->attached = ipc_peer_from_fd(d->ipc, pair[0], false, &d->control_service);
+	options.fd = pair[1];
 	mp_put_map(&args, 1);
 	mp_put_kv_cstr(&args, "Name", d->ops->name);
-	(void)ipc_call(d->control, "Daemon.Attach", buf_bytes(&args), NULL, on_attached, d);
+	(void)ipc_call(d->control, "Daemon.Attach", buf_bytes(&args), &options, on_attached, d);
 	buf_free(&args);
 }
 
@@ -431,7 +451,7 @@ control_open(struct daemon *d)
 {
 	const char *fd = getenv(CONTROL_ENVIRONMENT);
 
-	d->control_service = (struct ipc_service) {control_methods, COUNTOF(control_methods), d};
+	d->control_service = (struct ipc_service){control_methods, COUNTOF(control_methods), d};
 	if (fd != NULL) {
 		d->supervised = true;
 		d->control = ipc_peer_from_fd(d->ipc, atoi(fd), false, &d->control_service);
@@ -492,7 +512,7 @@ own_socket_open(struct daemon *d)
 
 	if (d->ops->methods == NULL)
 		return 0;
-	d->service = (struct ipc_service) {d->ops->methods, d->ops->method_count, d};
+	d->service = (struct ipc_service){d->ops->methods, d->ops->method_count, d};
 	if (snprintf(path, sizeof path, "%s.sock", d->ops->name) >= (int)sizeof path)
 		panic("daemon: name too long: %s", d->ops->name);
 	fd = net_listen_unix(path, 0660);
@@ -500,7 +520,8 @@ own_socket_open(struct daemon *d)
 		log_error(d->ops->module, "can not listen: path=%s", path);
 		return -1;
 	}
-	(void)ipc_listen(d->ipc, fd, &d->service);
+	if (ipc_listen(d->ipc, fd, &d->service) == NULL)
+		return -1;
 	return 0;
 }
 
@@ -515,7 +536,7 @@ int
 daemon_main(int argc, char **argv, const struct daemon_ops *ops, void *state)
 {
 	struct daemon *d = xcalloc(1, sizeof *d);
-	const char *run_dir = NULL;
+	const char *run_dir = NULL, *sandbox;
 	int option;
 
 	while ((option = getopt(argc, argv, "r:V")) != -1) {
@@ -549,7 +570,8 @@ daemon_main(int argc, char **argv, const struct daemon_ops *ops, void *state)
 		return EXIT_RETRY;
 	if (ops->start(d) == -1)
 		return EXIT_PERMANENT;
-	if (sandbox_enter(ops->syscalls) == -1)
+	sandbox = getenv(SANDBOX_ENVIRONMENT);
+	if ((sandbox == NULL || strcmp(sandbox, "off") != 0) && sandbox_enter(ops->syscalls) == -1)
 		log_warn(ops->module, "sandbox: not available, going on without");
 	ev_run(d->loop, 0);
 	ipc_flush(d->ipc);

@@ -229,13 +229,38 @@ greet(struct child *c)
 		child_log_level(c, logs_wanted(c->suite->logs));
 }
 
+static void
+on_attached_prepared(void *ctx, const struct ipc_answer *answer)
+{
+	struct child *c = ctx;
+	struct buf args = BUF_INIT(64);
+
+	if (answer->status != IPC_OK) {
+		if (answer->status == IPC_ERROR)
+			log_errorx("agent", "daemon does not take the configuration: daemon=%s error=%s", c->name,
+			    log_quote_bytes(answer->error));
+		return;
+	}
+	mp_put_map(&args, 1);
+	mp_put_kv_uint(&args, "Generation", c->suite->generation);
+	child_call(c, "Daemon.Commit", buf_bytes(&args), 0, ignore_answer, NULL);
+	buf_free(&args);
+}
+
 void
 child_attach(struct child *c, struct ipc_peer *peer)
 {
+	struct buf args = BUF_INIT(64);
+
 	drop_control(c);
 	c->external = true;
 	c->control = peer;
 	greet(c);
+	/* It may have outlived an earlier consuld and run with that one's configuration. */
+	mp_put_map(&args, 1);
+	mp_put_kv_uint(&args, "Generation", c->suite->generation);
+	child_call(c, "Daemon.Prepare", buf_bytes(&args), 0, on_attached_prepared, c);
+	buf_free(&args);
 }
 
 /* ---- death ---- */

@@ -253,7 +253,9 @@ start_suite(struct suite *s, char error[START_ERROR_MAX])
 	    .group = s->table->group,
 	    .data_dir = config_str(s->config, "data_dir"),
 	    .dev = config_is_dev(s->config),
+	    .shared = s->table->external,
 	};
+	unsigned before;
 
 	s->rundir = rundir_open(&options, error);
 	if (s->rundir == NULL)
@@ -266,13 +268,17 @@ start_suite(struct suite *s, char error[START_ERROR_MAX])
 		if (s->listeners == NULL)
 			return -1;
 	}
-	s->generation = 1;
+	before = rundir_committed(s->rundir);
+	s->generation = before + 1;
+	rundir_remove(s->rundir, s->generation); /* what a killed consuld was about to commit */
 	if (rundir_write(s->rundir, s->config, s->generation, suite_own_file, s, error) == -1)
 		return -1;
 	if (rundir_commit(s->rundir, s->generation) == -1) {
 		snprintf(error, START_ERROR_MAX, "rename %s/current: %s", rundir_path(s->rundir), reason());
 		return -1;
 	}
+	if (before != 0)
+		rundir_remove(s->rundir, before);
 	if (open_control(s, error) == -1)
 		return -1;
 	return write_pid_file(config_str(s->config, "pid_file"), error);

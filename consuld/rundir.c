@@ -29,6 +29,7 @@ struct rundir {
 	int fd;
 	int run_lock, data_lock; /* -1: none */
 	bool private_dir;
+	bool shared;
 	bool unclean;
 };
 
@@ -190,15 +191,33 @@ make_shared(struct rundir *r, const struct rundir_options *options, char error[R
 	return 0;
 }
 
+unsigned
+rundir_committed(const struct rundir *r)
+{
+	char target[64];
+	ssize_t length = readlinkat(r->fd, "current", target, sizeof target - 1);
+	unsigned generation;
+
+	if (length <= 0)
+		return 0;
+	target[length] = '\0';
+	return sscanf(target, "gen.%u", &generation) == 1 ? generation : 0;
+}
+
 /* Sockets, generations and `current` of an earlier run. */
 static void
 sweep(const struct rundir *r)
 {
 	char path[PATH_MAX];
 	struct dirent *entry;
-	DIR *directory = opendir(r->path);
+	DIR *directory;
 	size_t length;
 
+	if (r->shared) {
+		(void)unlinkat(r->fd, "consuld.sock", 0);
+		return;
+	}
+	directory = opendir(r->path);
 	if (directory == NULL)
 		return;
 	while ((entry = readdir(directory)) != NULL) {
@@ -238,6 +257,7 @@ rundir_open(const struct rundir_options *options, char error[RUNDIR_ERROR_MAX])
 	struct rundir *r = xcalloc(1, sizeof *r);
 
 	r->fd = r->run_lock = r->data_lock = -1;
+	r->shared = options->shared && !options->dev;
 	if (options->data_dir[0] != '\0' && take_lock(r, options->data_dir, "data_dir", &r->data_lock, error) == -1)
 		goto fail;
 	if ((options->dev ? make_private(r, error) : make_shared(r, options, error)) == -1)

@@ -19,6 +19,7 @@ struct rundir_options {
 	const char *group;    /* owner group by name, "": ours */
 	const char *data_dir; /* "": none */
 	bool dev;             /* a private directory, removed at the end */
+	bool shared; /* daemons that we do not start live in it: their sockets and the committed generation stay */
 };
 
 /*
@@ -30,6 +31,8 @@ const char *rundir_path(const struct rundir *r);
 /* An earlier agent on these directories was killed; its sockets may be in use for a moment yet. */
 bool rundir_was_unclean(const struct rundir *r);
 
+/* The generation that `current` points to, 0: none (always so unless shared). */
+unsigned rundir_committed(const struct rundir *r);
 /* Called for each file of a new generation: who may read it. */
 typedef void rundir_owner_cb(void *ctx, int dirfd, const char *name);
 /* Writes gen.N; nothing points to it yet. -1: error. */

@@ -159,13 +159,16 @@ environment_for(const struct spawn *s)
 
 	while (environ[count] != NULL)
 		count++;
-	out = xreallocarray(NULL, count + 4, sizeof *out);
+	out = xreallocarray(NULL, count + 5, sizeof *out);
 	for (size_t i = 0; i < count; i++)
 		if (strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0 && strncmp(environ[i], "CONSULD_", 8) != 0)
 			out[used++] = environ[i];
 	out[used++] = xasprintf("CONSULD_LISTEN=%s", s->listen_text);
 	out[used++] = xasprintf("CONSULD_CONTROL=%d", SPAWN_CONTROL_FD);
-	out[used++] = s->row->sandbox ? NULL : xstrdup("CONSULD_SANDBOX=off");
+	if (!s->row->sandbox)
+		out[used++] = xstrdup("CONSULD_SANDBOX=off");
+	if (s->row->facility != -1)
+		out[used++] = xasprintf("CONSULD_FACILITY=%d", s->row->facility);
 	out[used] = NULL;
 	return out;
 }
