@@ -30,7 +30,7 @@
 	T(1, REGISTER, nodes_register_apply, APPLY_NEST) /* RegisterRequest -> nil */                                  \
 	T(2, DEREGISTER, nodes_deregister_apply, 0)      /* DeregisterRequest -> nil */                                \
 	T(3, KVS, kv_apply, 0)                           /* KVSRequest -> bool */                                      \
-	T(4, SESSION, session_apply, APPLY_NEST)         /* SessionRequest -> text (ID) */                             \
+	T(4, SESSION, session_apply, 0)                  /* SessionRequest -> text (ID) */                             \
 	T(5, TOMBSTONE_REAP, kv_tombstone_reap_apply, 0) /* {Index} -> nil */
 
 enum apply_type {

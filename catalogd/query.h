@@ -102,6 +102,8 @@ struct write {
 	struct region *region;
 	const char *datacenter;
 	const char *node_name;
+	struct catalogd *catalogd; /* for methods that concern this process (timers) */
+	int64_t session_ttl_min_ns;
 	int64_t time_ns; /* that the entry will carry */
 	/* the result */
 	enum apply_type type;
@@ -141,6 +143,7 @@ MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 #define ENDPOINTS_WRITE(W)                                                                                             \
 	W("KVS.Apply", kv_write)                                                                                       \
 	W("Session.Apply", session_write)                                                                              \
+	W("Session.Renew", session_renew_write)                                                                        \
 	W("Catalog.Register", nodes_register_write)                                                                    \
 	W("Catalog.Deregister", nodes_deregister_write)
 

@@ -1,5 +1,8 @@
-SOURCES_catalogd = main.c store.c store_file.c fold.c
+SOURCES_catalogd = main.c apply.c archive.c archive_form.c fold.c hash.c kv.c leader.c proposals.c query.c raftlog.c rpcport.c serve.c \
+	session.c session_timer.c stats.c store.c store_file.c watch.c
 LIBS_catalogd = -llmdb
+HELPERS_catalogd = catalogd-snapshot
+LIBS_catalogd-snapshot = -llmdb
 # nodes, services, checks
 SOURCES_catalogd += canon.c catalog_query.c health_query.c internal_query.c meta.c nodes.c nodes_apply.c nodes_store.c register.c select.c \
 	service_rules.c

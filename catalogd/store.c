@@ -388,6 +388,18 @@ store_state(const struct store *s)
 	return s->state;
 }
 
+int
+store_state_read(struct store_txn *t, struct store_state *out)
+{
+	struct store_file_state file;
+	struct bytes value;
+
+	if (!store_get(t, STORE_META, bytes_str("state"), &value) || store_file_state_get(value, &file) == -1)
+		return -1;
+	*out = file.state;
+	return 0;
+}
+
 const char *
 store_directory(const struct store *s)
 {

@@ -27,7 +27,7 @@
 	T(INDEX, "index", "counter name -> raft index, 8 bytes")                                                       \
 	T(KVS, "kvs", "key as it is -> DirEntry")                                                                      \
 	T(TOMBSTONES, "tombstones", "key as it is -> raft index of the deletion, 8 bytes, and its time, 8 bytes")      \
-	T(TOMBSTONE_ORDER, "tombstone_order", "raft index of the deletion, 8 bytes, then the key -> empty") \
+	T(TOMBSTONE_ORDER, "tombstone_order", "raft index of the deletion, 8 bytes, then the key -> empty")            \
 	T(LOCK_DELAYS, "lock_delays", "key as it is -> wall time in ns until which it can not be acquired, 8 bytes")   \
 	T(SESSIONS, "sessions", "session ID -> Session")                                                               \
 	T(SESSION_NODES, "session_nodes", "parts node (folded), session ID -> empty")                                  \
@@ -97,6 +97,8 @@ const char *store_copy_error(int error);
 /* clean: syncs and marks it so that another boot may trust it. s may be NULL. */
 void store_close(struct store *s, bool clean);
 struct store_state store_state(const struct store *s);
+/* The same as it stands in the file that t sees (for copies). -1: not there. */
+MUST_USE int store_state_read(struct store_txn *t, struct store_state *out);
 const char *store_directory(const struct store *s);
 /* Bytes that the file system has left for the store; UINT64_MAX when it can not be told. */
 uint64_t store_free_bytes(const struct store *s);

@@ -102,6 +102,9 @@ struct watch {
 	struct buf notice;
 	uint32_t notice_count;
 	bool all;
+	enum watch_kind observed;
+	void (*observer)(void *ctx, struct bytes name);
+	void *observer_ctx;
 };
 
 static void
@@ -165,6 +168,14 @@ size_t
 watch_groups(const struct watch *w)
 {
 	return w->groups.count;
+}
+
+void
+watch_observe(struct watch *w, enum watch_kind kind, void (*touched)(void *ctx, struct bytes name), void *ctx)
+{
+	w->observed = kind;
+	w->observer = touched;
+	w->observer_ctx = ctx;
 }
 
 struct query *
@@ -496,6 +507,8 @@ watch_touch(struct watch *w, enum watch_kind kind, struct bytes name)
 		w->all = true;
 		return;
 	}
+	if (kind == w->observed && w->observer != NULL)
+		w->observer(w->observer_ctx, name);
 	point_mark(w, kind, name);
 	if (kind == WATCH_KEY)
 		for (size_t i = 0; i < w->length_count; i++)

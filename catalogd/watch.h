@@ -54,6 +54,8 @@ void watch_park(struct watch *w, struct ipc_stream *s, const struct query *q);
 void watch_touch(struct watch *w, enum watch_kind kind, struct bytes name);
 /* Evaluates what was touched; once per batch, after the commit. */
 void watch_wake(struct watch *w);
+/* One observer of all touched names of a kind, told at the touch (before the commit). */
+void watch_observe(struct watch *w, enum watch_kind kind, void (*touched)(void *ctx, struct bytes name), void *ctx);
 size_t watch_parked(const struct watch *w);
 size_t watch_groups(const struct watch *w);
 

@@ -1,0 +1,48 @@
+/*
+ * catalogd.h - the parts of this process and how they find each other
+ */
+#ifndef CATALOGD_CATALOGD_H
+#define CATALOGD_CATALOGD_H
+
+#include <ev.h>
+#include <stdbool.h>
+
+#include "daemon.h"
+#include "ipc.h"
+
+struct store;
+struct watch;
+struct raftlog;
+struct serve;
+struct leader;
+struct session_timers;
+struct archive;
+
+struct catalogd {
+	struct daemon *daemon;
+	struct ev_loop *loop;
+	bool server; /* on a client there is no state here */
+	const char *datacenter;
+	const char *node_name;
+	struct store *store; /* replaced when it is made again: never keep it */
+	struct watch *watch;
+	struct raftlog *raftlog;
+	struct serve *serve;
+	struct leader *leader;
+	struct session_timers *session_timers;
+	struct archive *archive;
+};
+
+/* main.c: opens the store, making it again if it is not to be trusted. 0 or -1, logged. */
+MUST_USE int catalogd_store_open(struct catalogd *c);
+/* Throws the store away and opens an empty one. Ends the process if that fails. */
+void catalogd_store_renew(struct catalogd *c);
+/* The store turned out to be damaged: marks it and ends the process; the next start makes it again. */
+NORETURN void catalogd_store_damaged(struct catalogd *c, const char *error);
+/* raftlog.c tells: this node leads and has applied an entry of its own term; or no longer. */
+void catalogd_leader_ready(struct catalogd *c);
+void catalogd_leader_lost(struct catalogd *c);
+/* The address under which this node and its RPC port are known: "10.0.0.1:8300". */
+const char *catalogd_rpc_address(const struct catalogd *c);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * raftlog.h - the way to raftd and back: its state, proposals out, committed entries in
+ */
+#ifndef CATALOGD_RAFTLOG_H
+#define CATALOGD_RAFTLOG_H
+
+#include <stdbool.h>
+
+#include "apply.h"
+#include "catalogd.h"
+#include "proposals.h"
+
+#define RAFTLOG_TEXT_MAX 128
+
+struct raftlog;
+
+struct raftlog_status {
+	bool connected;
+	bool leader;
+	bool leader_known;
+	bool no_space; /* raftd says that its disk is full */
+	uint64_t term;
+	char state[16]; /* "leader" "follower" "candidate" */
+	char leader_id[RAFTLOG_TEXT_MAX];
+	char leader_address[RAFTLOG_TEXT_MAX];
+	char log_id[RAFTLOG_TEXT_MAX];
+};
+
+MUST_USE struct raftlog *raftlog_new(struct catalogd *c);
+void raftlog_free(struct raftlog *l);
+const struct raftlog_status *raftlog_status(const struct raftlog *l);
+/* This node leads and the store has everything that was acknowledged before: reads may be answered, writes judged. */
+bool raftlog_ready(const struct raftlog *l);
+/*
+ * Proposes in this loop turn, or as soon as this node leads. done comes exactly once, from the loop; NULL: it was called
+ * already (refused at once).
+ */
+struct proposal *raftlog_propose(
+    struct raftlog *l, enum apply_type type, struct bytes body, proposal_done *done, void *ctx);
+/* The clock that entries proposed now are stamped with. */
+int64_t raftlog_time_ns(struct raftlog *l);
+size_t raftlog_waiting(const struct raftlog *l);
+
+#endif

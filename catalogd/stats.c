@@ -1,0 +1,276 @@
+/*
+ * stats.c - what this server says of itself (contract: stats.h; facts: http-api.md 11.1, 14, 17.1; caller: serve.c's table)
+ *
+ * What raftd knows is asked of raftd when the question comes; the answer has no more to do with this process than that it passes
+ * through. A question lives in struct asked until it is answered or whoever asked is gone.
+ */
+#include "stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "duration.h"
+#include "frame.h"
+#include "mem.h"
+#include "raftlog.h"
+#include "session_timer.h"
+#include "store.h"
+#include "watch.h"
+
+#define RAFTD_TIMEOUT_MS 2000
+#define SERVERS_MAX 1000
+
+struct asked {
+	struct catalogd *c;
+	struct ipc_stream *stream;
+	struct ipc_call *call;
+	struct bytes peers; /* a copy of raftd's list, while its figures are asked for */
+};
+
+static bool
+datacenter_is_ours(struct ipc_stream *s, struct bytes args, const struct catalogd *c)
+{
+	struct bytes datacenter = mp_find_str(args, "Datacenter");
+
+	if (datacenter.size == 0 || bytes_is(datacenter, c->datacenter))
+		return true;
+	ipc_fail(s, 0, "No path to datacenter");
+	return false;
+}
+
+static void
+asked_free(struct asked *a)
+{
+	free((void *)(uintptr_t)a->peers.data);
+	free(a);
+}
+
+static void
+on_asker_ended(struct ipc_stream *s, void *ctx)
+{
+	struct asked *a = ctx;
+
+	(void)s;
+	ipc_cancel(a->call);
+	asked_free(a);
+}
+
+static void
+raftd_call(struct asked *a, const char *method, ipc_answer_cb *cb)
+{
+	a->call = ipc_call(daemon_peer(a->c->daemon, "raftd"), method, bytes_of(NULL, 0),
+	    &(struct ipc_call_options){.timeout_ms = RAFTD_TIMEOUT_MS, .flags = IPC_RESEND}, cb, a);
+}
+
+static void
+raftd_ask(struct catalogd *c, struct ipc_stream *s, const char *method, ipc_answer_cb *cb)
+{
+	struct asked *a = xcalloc(1, sizeof *a);
+
+	a->c = c;
+	a->stream = s;
+	raftd_call(a, method, cb);
+	ipc_stream_watch(s, on_asker_ended, NULL, a);
+}
+
+/* The stream, whose question is over. */
+static struct ipc_stream *
+asked_end(struct asked *a)
+{
+	struct ipc_stream *s = a->stream;
+
+	ipc_stream_watch(s, NULL, NULL, NULL);
+	asked_free(a);
+	return s;
+}
+
+/* ---- Status.*, Catalog.ListDatacenters ---- */
+
+static void
+reply_text(struct ipc_stream *s, const char *text)
+{
+	struct buf body = BUF_INIT(4096);
+
+	mp_put_cstr(&body, text);
+	ipc_reply(s, buf_bytes(&body));
+	buf_free(&body);
+}
+
+void
+stats_status_leader(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+
+	if (datacenter_is_ours(s, args, c))
+		reply_text(
+		    s, raftlog_status(c->raftlog)->leader_known ? raftlog_status(c->raftlog)->leader_address : "");
+}
+
+static void
+on_peers(void *ctx, const struct ipc_answer *answer)
+{
+	struct ipc_stream *s = asked_end(ctx);
+	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
+	uint32_t count = answer->status == IPC_OK && mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
+
+	mp_put_array(&body, count);
+	for (uint32_t i = 0; i < count; i++)
+		mp_put_bytes(&body, mp_find_str(mp_raw(&in), "Address"));
+	ipc_reply(s, buf_bytes(&body));
+	buf_free(&body);
+}
+
+void
+stats_status_peers(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+
+	if (!datacenter_is_ours(s, args, c))
+		return;
+	if (raftlog_status(c->raftlog)->connected)
+		raftd_ask(c, s, "Raft.Peers", on_peers);
+	else {
+		static const uint8_t none[] = {0x90};
+
+		ipc_reply(s, bytes_of(none, sizeof none));
+	}
+}
+
+void
+stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+	struct buf body = BUF_INIT(4096);
+
+	(void)args;
+	mp_put_array(&body, 1);
+	mp_put_cstr(&body, c->datacenter);
+	ipc_reply(s, buf_bytes(&body));
+	buf_free(&body);
+}
+
+/* ---- Operator.RaftGetConfiguration ---- */
+
+static void
+on_figures(void *ctx, const struct ipc_answer *answer)
+{
+	struct asked *a = ctx;
+	struct catalogd *c = a->c;
+	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	struct mp in = mp_of(mp_find_raw(a->peers, "Servers"));
+	uint32_t count = mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
+	const char *own_id = conf_str(daemon_conf(c->daemon), "node_id", "");
+	uint64_t last_index = 0;
+	bool known =
+	    answer->status == IPC_OK && bytes_to_u64(mp_find_str(answer->body, "last_log_index"), &last_index) == 0;
+
+	mp_put_map(&body, 2);
+	mp_put_cstr(&body, "Servers");
+	mp_put_array(&body, count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct bytes server = mp_raw(&in);
+		bool own = bytes_is(mp_find_str(server, "ID"), own_id);
+
+		mp_put_map(&body, 7);
+		mp_put_kv_str(&body, "ID", mp_find_str(server, "ID"));
+		mp_put_kv_cstr(&body, "Node", own ? c->node_name : "(unknown)");
+		mp_put_kv_str(&body, "Address", mp_find_str(server, "Address"));
+		mp_put_kv_bool(&body, "Leader", mp_find_bool(server, "Leader"));
+		mp_put_kv_cstr(&body, "ProtocolVersion", "3");
+		mp_put_kv_bool(&body, "Voter", mp_find_bool(server, "Voter"));
+		mp_put_kv_uint(&body, "LastIndex", own && known ? last_index : 0);
+	}
+	mp_put_kv_uint(&body, "Index", 0);
+	ipc_reply(asked_end(a), buf_bytes(&body));
+	buf_free(&body);
+}
+
+static void
+on_configuration(void *ctx, const struct ipc_answer *answer)
+{
+	struct asked *a = ctx;
+
+	if (answer->status != IPC_OK) {
+		ipc_fail(asked_end(a), 0, "No cluster leader");
+		return;
+	}
+	a->peers = bytes_of(bytes_dup(answer->body), answer->body.size);
+	raftd_call(a, "Raft.Stats", on_figures);
+}
+
+void
+stats_raft_configuration(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+
+	if (datacenter_is_ours(s, args, c))
+		raftd_ask(c, s, "Raft.Peers", on_configuration);
+}
+
+/* ---- Catalogd.Stats ---- */
+
+static void
+put_number(struct buf *body, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+	mp_put_kv_cstr(body, key, text);
+}
+
+static void
+on_raft_stats(void *ctx, const struct ipc_answer *answer)
+{
+	struct asked *a = ctx;
+	struct catalogd *c = a->c;
+	const struct raftlog_status *status = raftlog_status(c->raftlog);
+	const struct conf *conf = daemon_conf(c->daemon);
+	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	struct mp in = mp_of(answer->body);
+	uint32_t pairs = answer->status == IPC_OK && mp_peek(&in) == MP_MAP ? mp_map(&in) : 0, kept = 0;
+	size_t place;
+
+	mp_put_map(&body, 3);
+	mp_put_cstr(&body, "consul");
+	mp_put_map(&body, 6);
+	mp_put_kv_cstr(&body, "acl", "disabled");
+	mp_put_kv_cstr(&body, "bootstrap", conf_bool(conf, "bootstrap", false) ? "true" : "false");
+	mp_put_kv_cstr(&body, "known_datacenters", "1");
+	mp_put_kv_cstr(&body, "leader", status->leader ? "true" : "false");
+	mp_put_kv_cstr(&body, "leader_addr", status->leader_address);
+	mp_put_kv_cstr(&body, "server", "true");
+	mp_put_cstr(&body, "raft");
+	place = mp_open_map(&body);
+	for (; pairs > 0 && mp_ok(&in); pairs--) {
+		struct bytes key = mp_str(&in), value = mp_str(&in);
+
+		/* What has been applied is this process's to say. */
+		if (!mp_ok(&in) || bytes_is(key, "applied_index") || bytes_is(key, "fsm_pending"))
+			continue;
+		mp_put_bytes(&body, key);
+		mp_put_bytes(&body, value);
+		kept++;
+	}
+	put_number(&body, "applied_index", store_state(c->store).applied_index);
+	put_number(&body, "fsm_pending", 0);
+	mp_close(&body, place, kept + 2);
+	mp_put_cstr(&body, "catalogd");
+	mp_put_map(&body, 4);
+	put_number(&body, "parked_queries", watch_parked(c->watch));
+	put_number(&body, "parked_groups", watch_groups(c->watch));
+	put_number(&body, "waiting_writes", raftlog_waiting(c->raftlog));
+	put_number(&body, "session_timers", session_timers_count(c->session_timers));
+	ipc_reply(asked_end(a), buf_bytes(&body));
+	buf_free(&body);
+}
+
+void
+stats_handle(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+
+	(void)args;
+	raftd_ask(c, s, "Raft.Stats", on_raft_stats);
+}
