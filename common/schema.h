@@ -49,6 +49,10 @@ enum field_kind {
 #define FIELD_NOINPUT (1u << 5)  /* never taken from JSON: an unknown field there */
 #define FIELD_IGNORED (1u << 6)  /* JSON input: accepted whatever its type, and dropped */
 #define FIELD_NOFILTER (1u << 7) /* not a selector of the filter language */
+/* For the filter language, which checks values: */
+#define FIELD_BITS8 (1u << 8)  /* an unsigned number up to 255 */
+#define FIELD_BITS16 (1u << 9) /* up to 65535 */
+#define FIELD_IP (1u << 10)    /* text that is an IP address: seen as the list of its bytes */
 
 #define SCHEMA_FIELDS_MAX 64
 

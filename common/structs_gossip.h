@@ -21,16 +21,16 @@ enum member_status { MEMBER_NONE, MEMBER_ALIVE, MEMBER_LEAVING, MEMBER_LEFT, MEM
 
 #define MEMBER_FIELDS(F)                                                                                               \
 	F(STR, "Name", name, 0, NULL, NULL, "node name, in the WAN pool NODE.DATACENTER")                              \
-	F(STR, "Addr", addr, 0, NULL, NULL, "IP as text")                                                              \
-	F(UINT, "Port", port, 0, NULL, NULL, "of the pool")                                                            \
+	F(STR, "Addr", addr, FIELD_IP, NULL, NULL, "IP as text")                                                       \
+	F(UINT, "Port", port, FIELD_BITS16, NULL, NULL, "of the pool")                                                 \
 	F(STRMAP, "Tags", tags, FIELD_NONNULL, NULL, NULL, "role, dc, id, port, build, ...")                           \
 	F(INT, "Status", status, 0, NULL, NULL, "0 none, 1 alive, 2 leaving, 3 left, 4 failed")                        \
-	F(UINT, "ProtocolMin", protocol_min, 0, NULL, NULL, "gossip protocol understood, from")                        \
-	F(UINT, "ProtocolMax", protocol_max, 0, NULL, NULL, "to")                                                      \
-	F(UINT, "ProtocolCur", protocol_cur, 0, NULL, NULL, "spoken")                                                  \
-	F(UINT, "DelegateMin", delegate_min, 0, NULL, NULL, "membership protocol understood, from")                    \
-	F(UINT, "DelegateMax", delegate_max, 0, NULL, NULL, "to")                                                      \
-	F(UINT, "DelegateCur", delegate_cur, 0, NULL, NULL, "spoken")
+	F(UINT, "ProtocolMin", protocol_min, FIELD_BITS8, NULL, NULL, "gossip protocol understood, from")              \
+	F(UINT, "ProtocolMax", protocol_max, FIELD_BITS8, NULL, NULL, "to")                                            \
+	F(UINT, "ProtocolCur", protocol_cur, FIELD_BITS8, NULL, NULL, "spoken")                                        \
+	F(UINT, "DelegateMin", delegate_min, FIELD_BITS8, NULL, NULL, "membership protocol understood, from")          \
+	F(UINT, "DelegateMax", delegate_max, FIELD_BITS8, NULL, NULL, "to")                                            \
+	F(UINT, "DelegateCur", delegate_cur, FIELD_BITS8, NULL, NULL, "spoken")
 SCHEMA_DECLARE(member, MEMBER_FIELDS)
 
 #define COORDINATE_FIELDS(F)                                                                                           \
