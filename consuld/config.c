@@ -315,6 +315,27 @@ set_defaults(struct config *c)
 }
 
 const char *
+value_where(struct config *c, const struct value *v)
+{
+	if (v == NULL || v->file == NULL || v->line == 0)
+		return "";
+	return region_printf(c->region, " (%s, line %u, column %u)", v->file, v->line, v->column);
+}
+
+const char *
+config_where(struct config *c, const char *name)
+{
+	const int row = config_row(name);
+	const struct value *v = c->values[row];
+
+	if (v == NULL || c->origins[row] == NULL || *c->origins[row] == '\0')
+		return "";
+	if (v->line == 0)
+		return region_printf(c->region, " (%s)", c->origins[row]);
+	return region_printf(c->region, " (%s, line %u, column %u)", c->origins[row], v->line, v->column);
+}
+
+const char *
 config_absolute(struct config *c, const char *path)
 {
 	if (*path == '\0' || *path == '/')

@@ -72,7 +72,8 @@ expand(struct config *c, const char *name, const char *text, struct texts *error
 		list = split_blanks(c, (const char *)out.data);
 		for (const struct value *v = list->first; v != NULL; v = v->next)
 			if (!is_unix(v->text) && family(v->text) == 0) {
-				texts_add(c, errors, "%s: invalid ip address: %s", name, v->text);
+				texts_add(
+				    c, errors, "%s: invalid ip address: %s%s", name, v->text, config_where(c, name));
 				list = NULL;
 				break;
 			}
@@ -86,12 +87,19 @@ static const char *
 single(struct config *c, const char *name, const char *fallback, struct texts *errors)
 {
 	const struct value *v = config_value(c, name);
-	struct value *list = v == NULL || *v->text == '\0' ? NULL : expand(c, name, v->text, errors);
+	struct value *list;
 
+	if (v == NULL || *v->text == '\0')
+		return fallback;
+	if (strstr(v->text, "{{") == NULL && split_blanks(c, v->text)->count > 1) {
+		texts_add(c, errors, "%s: multiple addresses found: %s%s", name, v->text, config_where(c, name));
+		return fallback;
+	}
+	list = expand(c, name, v->text, errors);
 	if (list == NULL || list->count == 0)
 		return fallback;
 	if (list->count > 1) {
-		texts_add(c, errors, "%s: multiple addresses found: %s", name, v->text);
+		texts_add(c, errors, "%s: multiple addresses found: %s%s", name, v->text, config_where(c, name));
 		return fallback;
 	}
 	if (is_unix(list->first->text)) {
@@ -117,7 +125,8 @@ build_ports(struct config *c, struct texts *errors, struct config_error *e)
 		const int64_t port = config_int(c, ports[i]);
 
 		if (port > 65535)
-			texts_add(c, errors, "%s: invalid port: %lld", ports[i], (long long)port);
+			texts_add(c, errors, "%s: invalid port: %lld%s", ports[i], (long long)port,
+			    config_where(c, ports[i]));
 		if (port <= 0 && i < 8)
 			config_set_int(c, ports[i], -1);
 	}

@@ -147,10 +147,11 @@ check_durations(struct config *c, struct texts *errors)
 		error = duration_parse(bytes_str(c->values[i]->text), &ns);
 		if (error != DURATION_OK) {
 			duration_error_text(error, bytes_str(c->values[i]->text), text, sizeof text);
-			texts_add(c, errors, "%s: invalid duration: \"%s\": %s", name, c->values[i]->text, text);
+			texts_add(c, errors, "%s: invalid duration: \"%s\": %s%s", name, c->values[i]->text, text,
+			    config_where(c, p->name));
 		} else if (p->min != 0 && ns < p->min) {
-			texts_add(c, errors, "%s: duration '%s' cannot be less than: %s", name, c->values[i]->text,
-			    duration_format(p->min, low));
+			texts_add(c, errors, "%s: duration '%s' cannot be less than: %s%s", name, c->values[i]->text,
+			    duration_format(p->min, low), config_where(c, p->name));
 		}
 	}
 }
@@ -207,7 +208,8 @@ check_collected(struct config *c, struct texts *errors)
 	text = config_str(c, "limits.request_limits.mode");
 	if (*text != '\0' && strcmp(text, "disabled") != 0 && strcmp(text, "permissive") != 0 &&
 	    strcmp(text, "enforcing") != 0)
-		texts_add(c, errors, "limits.request_limits.mode: invalid mode: \"%s\"", text);
+		texts_add(c, errors, "limits.request_limits.mode: invalid mode: \"%s\"%s", text,
+		    config_where(c, "limits.request_limits.mode"));
 	for (const struct value *m = map == NULL ? NULL : map->first; m != NULL; m = m->next) {
 		int64_t ns;
 		const enum duration_error error = duration_parse(bytes_str(m->text), &ns);
@@ -494,7 +496,7 @@ check_encrypt(struct config *c, struct config_error *e)
 		return 0;
 	if (base64_decode(bytes_str(key), &raw) == -1)
 		result = config_fail(e, "encrypt has invalid key: illegal base64 data at input byte %zu",
-		    MIN(strspn(key, alphabet), strlen(key) & ~(size_t)3));
+		    key[strspn(key, alphabet)] != '\0' ? strspn(key, alphabet) : strlen(key) & ~(size_t)3);
 	else if (raw.used != 16 && raw.used != 24 && raw.used != 32)
 		result =
 		    config_fail(e, "Failed to configure keyring: Invalid key: key size must be 16, 24 or 32 bytes");
@@ -779,7 +781,8 @@ check_supported(struct config *c, struct config_error *e)
 {
 	for (size_t i = 0; i < param_count; i++)
 		if ((params[i].flags & PARAM_REFUSED) != 0 && asks(c, i))
-			return config_fail(e, "%s is not supported by this version of consuld", params[i].name);
+			return config_fail(e, "%s is not supported by this version of consuld%s", params[i].name,
+			    config_where(c, params[i].name));
 	if (config_int(c, "ports.https") > 0)
 		return config_fail(e, "ports.https is not supported by this version of consuld");
 	if (config_bool(c, "acl.enabled") && strcmp(config_str(c, "acl.default_policy"), "deny") == 0)

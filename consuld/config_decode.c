@@ -280,7 +280,7 @@ compare_texts(const void *a, const void *b)
 int
 config_decode(struct config *c, struct value *root, struct source *s, struct config_error *e)
 {
-	struct decoding d = {.config = c};
+	struct decoding d = {.config = c, .file = s->name};
 	struct buf list = BUF_INIT(CONFIG_ERROR_BYTES_MAX);
 	int result = 0;
 

@@ -263,6 +263,7 @@ object_decode(struct decoding *d, const struct object_table *t, const char *path
 		decoding_type(d, path, "map", v);
 		return NULL;
 	}
+	object->file = d->file;
 	object->line = v->line;
 	object->column = v->column;
 	for (struct value *m = v->first; m != NULL; m = m->next) {
@@ -442,7 +443,8 @@ build_service(struct config *c, struct value *one, bool sidecar, struct texts *e
 	for (struct value *k = list == NULL ? NULL : list->first; k != NULL; k = k->next)
 		check_durations(c, k, errors);
 	if (meta != NULL && meta_check(meta, &why) == -1)
-		texts_add(c, errors, "invalid meta for service %s: %s", text_of(one, "Name"), (const char *)why.data);
+		texts_add(c, errors, "invalid meta for service %s: %s%s", text_of(one, "Name"), (const char *)why.data,
+		    value_where(c, one));
 	buf_free(&why);
 	if (!sidecar || value_member(one, "Weights") != NULL)
 		check_weights(c, one, errors);
@@ -541,11 +543,12 @@ service_check(struct config *c, const struct value *one, struct config_error *e)
 	int result = 0;
 
 	if (*name == '\0')
-		return config_fail(e, "Service name missing");
+		return config_fail(e, "Service name missing%s", value_where(c, one));
 	kind_errors(c, one, &errors);
 	if (errors.count > 0) {
 		texts_list(&errors, &text);
-		result = config_fail(e, "service \"%s\": %.*s", name, (int)text.used, (const char *)text.data);
+		result = config_fail(
+		    e, "service \"%s\": %.*s%s", name, (int)text.used, (const char *)text.data, value_where(c, one));
 		buf_free(&text);
 		return result;
 	}
@@ -553,9 +556,11 @@ service_check(struct config *c, const struct value *one, struct config_error *e)
 		const char *why = check_error(k);
 
 		if (why != NULL)
-			return config_fail(e, "service \"%s\": check \"%s\": %s", name, text_of(k, "Name"), why);
+			return config_fail(
+			    e, "service \"%s\": check \"%s\": %s%s", name, text_of(k, "Name"), why, value_where(c, k));
 		if (is_script(k) && !config_bool(c, "enable_local_script_checks") && !c->validating)
-			return config_fail(e, "Failed to register service \"%s\": " SCRIPTS_OFF, name);
+			return config_fail(
+			    e, "Failed to register service \"%s\": " SCRIPTS_OFF "%s", name, value_where(c, k));
 	}
 	return 0;
 }
@@ -570,11 +575,12 @@ definition_check(struct config *c, struct config_error *e)
 		const char *why = check_error(k), *name = text_of(k, "Name"), *id = text_of(k, "ID");
 
 		if (why != NULL)
-			return config_fail(e, "check \"%s\": %s", name, why);
+			return config_fail(e, "check \"%s\": %s%s", name, why, value_where(c, k));
 		if (*name == '\0' && *id == '\0')
-			return config_fail(e, "Failed to register check '': CheckID missing");
+			return config_fail(e, "Failed to register check '': CheckID missing%s", value_where(c, k));
 		if (is_script(k) && !config_bool(c, "enable_local_script_checks") && !c->validating)
-			return config_fail(e, "Failed to register check '%s': " SCRIPTS_OFF, *id == '\0' ? name : id);
+			return config_fail(e, "Failed to register check '%s': " SCRIPTS_OFF "%s",
+			    *id == '\0' ? name : id, value_where(c, k));
 	}
 	return watch_check(c, e);
 }

@@ -65,6 +65,9 @@ void config_merge(struct config *c, const struct source *s);
 struct config *config_new(const char *cwd, int argc, char *const *argv);
 /* Everything behind the flags: defaults, files, flags, fragments, checks. */
 MUST_USE int config_assemble(struct config *c, struct flag_sources *f, struct config_error *e);
+/* " (FILE, line 3, column 5)" of the source that set the key or made the definition, or "". Lives in the region. */
+const char *config_where(struct config *c, const char *name);
+const char *value_where(struct config *c, const struct value *v);
 /* A path as seen from where the agent was started. */
 const char *config_absolute(struct config *c, const char *path);
 
@@ -74,6 +77,7 @@ MUST_USE int config_decode(struct config *c, struct value *root, struct source *
 void config_aliases(struct config *c, struct source *s);
 /* What a decoder collects about one file. */
 struct decoding {
+	const char *file;
 	struct config *config;
 	struct texts unknown; /* "invalid config key x" */
 	struct texts types;   /* "'x' expected type ..." */

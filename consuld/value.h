@@ -24,6 +24,7 @@ struct value {
 	struct value *first, *last; /* of a list or map */
 	struct value *next;
 	size_t count;
+	const char *file;      /* of a definition; NULL: unknown */
 	unsigned line, column; /* of the value, or of its key inside a map; 0: not from a file */
 	bool block;            /* a list made of the blocks of one name (HCL) */
 	bool taken;            /* for the decoder: this member was understood */
