@@ -1,0 +1,995 @@
+/*
+ * conn.c - HTTP/1 connections (contract: conn.h; callers: main.c, reply.c)
+ *
+ * Reading goes into one buffer of the process; only what can not be handled yet (half a message, requests behind the one that is
+ * being answered) is copied into a buffer of the connection's own, which is given back when it is empty. An answer is written at once by
+ * one writev; what the socket does not take is kept, and while anything is kept no further request is looked at.
+ *
+ * Callbacks may end the connection they came by: while a connection is worked on (busy > 0), ending it only marks it dead.
+ *
+ * Deadlines are coarse (half a second) and kept in one list, walked by one timer that runs only while the list has members: a parked or
+ * idle connection has none.
+ */
+#include "conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mem.h"
+
+#define MODULE "agent.http"
+#define READ_BYTES (64u * 1024)
+#define ACCEPT_BATCH 64
+#define TICK_S 0.5
+#define CLIENT_BUCKETS 1024
+#define OUT_BYTES_MAX (300u * 1024 * 1024)
+#define REFUSED_MAX 64		      /* refused connections that linger at a time */
+#define LINGER_BYTES_MAX (8u * 1024 * 1024) /* swallowed after an early answer */
+
+enum state { READING, ANSWERING, STREAMING, LINGERING };
+
+/* A message that has not come as a whole: its head is known, its body is not there. */
+struct message {
+	http_parser parser; /* chunked: where the body stands */
+	struct buf body;    /* chunked: what it decoded to */
+	size_t body_max;
+	size_t head_size;
+};
+
+/* Connections of one client address. */
+struct client {
+	struct client *next;
+	uint8_t address[16];
+	unsigned count;
+};
+
+struct conn {
+	struct ev_io io;
+	struct conns *all;
+	struct conn *prev, *next;	      /* of all connections */
+	struct conn *slow_prev, *slow_next; /* of those with a deadline */
+	struct client *client;		      /* NULL: a local socket, or refused */
+	struct exchange x;
+	struct buf in;
+	struct message *message;
+	size_t scanned;
+	struct buf out;
+	size_t sent; /* of out, or of out and then blob */
+	struct blob *blob;
+	double deadline;
+	size_t lingered;
+	uint16_t port;
+	uint8_t family;
+	uint8_t state;
+	uint8_t busy;
+	bool dead, has_deadline, eof, close_after, refused, throttled;
+};
+
+struct listener {
+	struct listener *next;
+	struct conns *all;
+	struct ev_io io;
+	struct ev_timer retry; /* after EMFILE: the socket stays readable, do not spin on it */
+};
+
+struct conns {
+	struct ev_loop *loop;
+	const struct conn_handler *handler;
+	size_t head_bytes_max, in_bytes_max;
+	unsigned per_client_max;
+	struct conn *first;
+	struct conn *slow; /* those with a deadline */
+	struct ev_timer tick;
+	struct listener *listeners;
+	struct client *clients[CLIENT_BUCKETS];
+	struct conn *free_list;
+	struct client *free_clients;
+	struct message *free_messages;
+	size_t count, refused;
+	bool stopping;
+	struct log_limit refused_log;
+	uint8_t input[READ_BYTES];
+};
+
+static void conn_close(struct conn *c);
+static void conn_work(struct conn *c, struct bytes fresh);
+static void on_io(struct ev_loop *loop, struct ev_io *w, int events);
+
+struct blob *
+blob_new(struct bytes head, struct bytes body)
+{
+	struct blob *b = xmalloc(sizeof *b + head.size + body.size);
+
+	b->users = 1;
+	b->size = head.size + body.size;
+	memcpy(b->data, head.data, head.size);
+	if (body.size > 0)
+		memcpy(b->data + head.size, body.data, body.size);
+	return b;
+}
+
+void
+blob_release(struct blob *b)
+{
+	if (b != NULL && --b->users == 0)
+		free(b);
+}
+
+/* ---- clients: how many connections each address has ---- */
+
+static size_t
+client_bucket(const uint8_t address[16])
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < 16; i++)
+		h = (h ^ address[i]) * 16777619u;
+	return h % CLIENT_BUCKETS;
+}
+
+static void
+client_address(const union net_addr *a, uint8_t out[16])
+{
+	memset(out, 0, 16);
+	if (a->sa.sa_family == AF_INET) {
+		out[10] = out[11] = 0xff;
+		memcpy(out + 12, &a->in.sin_addr, 4);
+	} else
+		memcpy(out, &a->in6.sin6_addr, 16);
+}
+
+static struct client *
+client_get(struct conns *cs, const union net_addr *a)
+{
+	uint8_t address[16];
+	struct client *k, **bucket;
+
+	client_address(a, address);
+	bucket = &cs->clients[client_bucket(address)];
+	for (k = *bucket; k != NULL; k = k->next)
+		if (memcmp(k->address, address, 16) == 0)
+			return k;
+	k = cs->free_clients;
+	if (k != NULL)
+		cs->free_clients = k->next;
+	else
+		k = xmalloc(sizeof *k);
+	memcpy(k->address, address, 16);
+	k->count = 0;
+	k->next = *bucket;
+	*bucket = k;
+	return k;
+}
+
+static void
+client_put(struct conns *cs, struct client *k)
+{
+	struct client **at;
+
+	if (k->count > 0)
+		return;
+	for (at = &cs->clients[client_bucket(k->address)]; *at != k; at = &(*at)->next)
+		;
+	*at = k->next;
+	k->next = cs->free_clients;
+	cs->free_clients = k;
+}
+
+/* ---- deadlines ---- */
+
+static void
+deadline_clear(struct conn *c)
+{
+	struct conns *cs = c->all;
+
+	if (!c->has_deadline)
+		return;
+	c->has_deadline = false;
+	if (c->slow_prev != NULL)
+		c->slow_prev->slow_next = c->slow_next;
+	else
+		cs->slow = c->slow_next;
+	if (c->slow_next != NULL)
+		c->slow_next->slow_prev = c->slow_prev;
+	if (cs->slow == NULL)
+		ev_timer_stop(cs->loop, &cs->tick);
+}
+
+static void
+deadline_set(struct conn *c, double seconds)
+{
+	struct conns *cs = c->all;
+
+	c->deadline = ev_now(cs->loop) + seconds;
+	if (c->has_deadline)
+		return;
+	c->has_deadline = true;
+	c->slow_prev = NULL;
+	c->slow_next = cs->slow;
+	if (cs->slow != NULL)
+		cs->slow->slow_prev = c;
+	cs->slow = c;
+	if (!ev_is_active(&cs->tick))
+		ev_timer_again(cs->loop, &cs->tick);
+}
+
+static void
+on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct conns *cs = w->data;
+
+	(void)events;
+	for (struct conn *c = cs->slow, *next; c != NULL; c = next) {
+		next = c->slow_next;
+		if (c->deadline <= ev_now(loop))
+			conn_close(c);
+	}
+}
+
+/* ---- life ---- */
+
+static struct message *
+message_new(struct conns *cs)
+{
+	struct message *m = cs->free_messages;
+
+	if (m != NULL)
+		cs->free_messages = *(struct message **)m;
+	else
+		m = xmalloc(sizeof *m);
+	memset(m, 0, sizeof *m);
+	return m;
+}
+
+static void
+message_drop(struct conn *c)
+{
+	struct message *m = c->message;
+
+	if (m == NULL)
+		return;
+	buf_free(&m->body);
+	*(struct message **)m = c->all->free_messages;
+	c->all->free_messages = m;
+	c->message = NULL;
+}
+
+/* The exchange is over, answered or not. */
+static void
+exchange_end(struct conn *c)
+{
+	struct exchange *x = &c->x;
+
+	if (x->call != NULL)
+		ipc_cancel(x->call);
+	x->call = NULL;
+	if (x->ended != NULL)
+		x->ended(x);
+	x->ended = NULL;
+	x->more = NULL;
+	x->answer = NULL;
+}
+
+static void
+conn_free(struct conn *c)
+{
+	struct conns *cs = c->all;
+
+	exchange_end(c);
+	deadline_clear(c);
+	message_drop(c);
+	buf_free(&c->in);
+	buf_free(&c->out);
+	blob_release(c->blob);
+	ev_io_stop(cs->loop, &c->io);
+	close(c->io.fd);
+	if (c->client != NULL) {
+		c->client->count--;
+		client_put(cs, c->client);
+	}
+	if (c->refused)
+		cs->refused--;
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		cs->first = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	cs->count--;
+	c->next = cs->free_list;
+	cs->free_list = c;
+}
+
+static void
+conn_close(struct conn *c)
+{
+	c->dead = true;
+	if (c->busy == 0)
+		conn_free(c);
+}
+
+static void
+conn_events(struct conn *c, int events)
+{
+	if (ev_is_active(&c->io) && (c->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(c->all->loop, &c->io);
+	if (events != 0) {
+		ev_io_set(&c->io, c->io.fd, events);
+		ev_io_start(c->all->loop, &c->io);
+	}
+}
+
+/* What the connection waits for now. */
+static void
+conn_arm(struct conn *c)
+{
+	int events = 0;
+
+	if (!c->eof && !c->throttled)
+		events |= EV_READ;
+	if (c->out.used > c->sent || c->blob != NULL)
+		events |= EV_WRITE;
+	conn_events(c, events);
+}
+
+/* Our answer is out and the connection ends: after an early answer the client may still be sending, and a reset would eat the answer. */
+static void
+conn_finish(struct conn *c)
+{
+	if (c->eof || c->state == LINGERING || shutdown(c->io.fd, SHUT_WR) == -1) {
+		conn_close(c);
+		return;
+	}
+	c->state = LINGERING;
+	c->throttled = false;
+	buf_free(&c->in);
+	message_drop(c);
+	deadline_set(c, CONN_LINGER_S);
+	conn_arm(c);
+}
+
+/* ---- output ---- */
+
+static size_t
+conn_unsent(const struct conn *c)
+{
+	return c->out.used + (c->blob == NULL ? 0 : c->blob->size) - c->sent;
+}
+
+/* Writes what is kept. -1: the connection is gone. */
+static int
+conn_flush(struct conn *c)
+{
+	while (conn_unsent(c) > 0) {
+		struct iovec iov[2];
+		struct msghdr message = {.msg_iov = iov};
+		size_t blob_at = c->sent > c->out.used ? c->sent - c->out.used : 0;
+		ssize_t n;
+
+		if (c->sent < c->out.used)
+			iov[message.msg_iovlen++] = (struct iovec) {c->out.data + c->sent, c->out.used - c->sent};
+		if (c->blob != NULL)
+			iov[message.msg_iovlen++] = (struct iovec) {c->blob->data + blob_at, c->blob->size - blob_at};
+		n = sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n == -1)
+			return -1;
+		c->sent += (size_t)n;
+		deadline_set(c, CONN_STALL_S);
+	}
+	buf_free(&c->out);
+	blob_release(c->blob);
+	c->blob = NULL;
+	c->sent = 0;
+	deadline_clear(c);
+	return 0;
+}
+
+/* After bytes were put out or taken by the socket: goes on with the connection. */
+static void
+conn_advance(struct conn *c)
+{
+	if (conn_unsent(c) > 0) {
+		if (!c->has_deadline)
+			deadline_set(c, CONN_STALL_S);
+	} else if (c->busy > 0) {
+		return; /* conn_work goes on */
+	} else if (c->state == READING && (c->close_after || (c->eof && c->in.used == 0))) {
+		conn_finish(c);
+		return;
+	} else if (c->state == READING && c->in.used > 0) {
+		conn_work(c, bytes_of(NULL, 0));
+		return;
+	}
+	conn_arm(c);
+}
+
+/* Writes head and body (or blob) now as far as it goes, keeps the rest. -1: the connection is gone. */
+static int
+conn_put(struct conn *c, struct bytes head, struct bytes body, struct blob *blob)
+{
+	struct iovec iov[2] = {{(void *)(uintptr_t)head.data, head.size}, {(void *)(uintptr_t)body.data, body.size}};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = body.size > 0 ? 2 : 1};
+	size_t done = 0;
+	ssize_t n;
+
+	if (conn_unsent(c) == 0) {
+		do
+			n = sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
+		while (n == -1 && errno == EINTR);
+		if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK)
+			return -1;
+		done = n > 0 ? (size_t)n : 0;
+	}
+	if (done == head.size + body.size)
+		return 0;
+	if (blob != NULL && conn_unsent(c) == 0) {
+		blob->users++;
+		c->blob = blob;
+		c->sent = done;
+		return 0;
+	}
+	assert(c->blob == NULL);
+	if (c->out.max == 0)
+		buf_init(&c->out, OUT_BYTES_MAX);
+	if (done < head.size)
+		buf_put(&c->out, head.data + done, head.size - done);
+	done = done > head.size ? done - head.size : 0;
+	if (done < body.size)
+		buf_put(&c->out, body.data + done, body.size - done);
+	return c->out.overflow ? -1 : 0;
+}
+
+static void
+conn_answered(struct conn *c, int put, bool close_after)
+{
+	c->busy++;
+	exchange_end(c);
+	c->busy--;
+	c->state = READING;
+	c->close_after |= close_after;
+	if (put == -1 || c->dead) {
+		conn_close(c);
+		return;
+	}
+	conn_advance(c);
+}
+
+void
+conn_answer(struct exchange *x, struct bytes head, struct bytes body, bool close_after)
+{
+	struct conn *c = x->conn;
+
+	conn_answered(c, conn_put(c, head, body, NULL), close_after);
+}
+
+void
+conn_answer_blob(struct exchange *x, struct blob *b, bool close_after)
+{
+	struct conn *c = x->conn;
+
+	conn_answered(c, conn_put(c, bytes_of(b->data, b->size), bytes_of(NULL, 0), b), close_after);
+}
+
+void
+conn_stream(struct exchange *x, struct bytes head)
+{
+	struct conn *c = x->conn;
+
+	c->state = STREAMING;
+	c->close_after = true;
+	(void)conn_stream_put(x, head);
+}
+
+bool
+conn_stream_put(struct exchange *x, struct bytes data)
+{
+	struct conn *c = x->conn;
+
+	if (c->eof || conn_unsent(c) + data.size > CONN_STREAM_BYTES_MAX)
+		return false;
+	if (conn_put(c, data, bytes_of(NULL, 0), NULL) == -1) {
+		/* Ended by the loop, not from within the caller. */
+		c->eof = true;
+		ev_feed_event(c->all->loop, &c->io, EV_READ);
+		return false;
+	}
+	conn_advance(c);
+	return true;
+}
+
+void
+conn_stream_end(struct exchange *x)
+{
+	conn_answered(x->conn, 0, true);
+}
+
+/* An answer that this file gives by itself; what follows on the connection can not be understood. */
+static void
+conn_refuse(struct conn *c, const struct http1_error *e)
+{
+	char head[256];
+	int n = snprintf(head, sizeof head,
+	    "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", e->status,
+	    http_status_str((enum http_status)e->status), strlen(e->text));
+
+	c->close_after = true;
+	c->state = READING;
+	if (conn_put(c, bytes_of(head, (size_t)n), bytes_str(e->text), NULL) == -1)
+		conn_close(c);
+	else
+		conn_advance(c);
+}
+
+/* ---- input ---- */
+
+static void
+dispatch(struct conn *c, const struct http1_head *head, struct bytes body, bool too_large, uint64_t body_size)
+{
+	struct incoming in = {.head = head, .body = body, .too_large = too_large, .body_size = body_size};
+
+	c->scanned = 0;
+	deadline_clear(c);
+	c->state = ANSWERING;
+	if (too_large || !head->keep_alive)
+		c->close_after = true;
+	c->x = (struct exchange) {.conn = c};
+	c->all->handler->dispatch(&c->x, &in);
+}
+
+/* A body of announced length. Returns the bytes of in that the message takes, 0: more is wanted. */
+static size_t
+take_plain(struct conn *c, struct bytes in, const struct http1_head *head, size_t body_max)
+{
+	if (head->length > body_max) {
+		dispatch(c, head, bytes_of(NULL, 0), true, head->length);
+		return in.size;
+	}
+	if (in.size - head->size < head->length)
+		return 0;
+	dispatch(c, head, bytes_of(in.data + head->size, (size_t)head->length), false, head->length);
+	return head->size + (size_t)head->length;
+}
+
+/* A chunked body: its bytes are decoded as they come. Returns the bytes of in that are done with; *more: all, and the message goes on. */
+static size_t
+take_chunked(struct conn *c, struct bytes in, const struct http1_head *head, bool *more, bool *bad)
+{
+	struct message *m = c->message;
+	struct buf whole;
+	size_t used;
+	int got = http1_body(&m->parser, bytes_of(in.data + m->head_size, in.size - m->head_size), &m->body, &used);
+
+	*more = *bad = false;
+	used += m->head_size;
+	if (got == HTTP1_BAD) {
+		*bad = true;
+		return in.size;
+	}
+	if (got == HTTP1_DONE || m->body.overflow) {
+		whole = m->body;
+		m->body = (struct buf) {0};
+		message_drop(c);
+		if (whole.overflow)
+			dispatch(c, head, bytes_of(NULL, 0), true, (uint64_t)whole.max + 1);
+		else
+			dispatch(c, head, buf_bytes(&whole), false, whole.used);
+		buf_free(&whole);
+		return used;
+	}
+	*more = true;
+	return used;
+}
+
+/* Keeps size bytes at the front of in alone; in may lie in c->in itself. */
+static void
+conn_keep(struct conn *c, struct bytes in, size_t size)
+{
+	if (size == 0) {
+		buf_free(&c->in);
+	} else if (c->in.used > 0 && in.data >= c->in.data && in.data < c->in.data + c->in.used) {
+		buf_consume(&c->in, (size_t)(in.data - c->in.data));
+		c->in.used = size;
+	} else {
+		buf_init(&c->in, c->all->in_bytes_max);
+		buf_put(&c->in, in.data, size);
+	}
+}
+
+/* One message from the front of in. Returns the bytes it used, 0: more input is wanted; *keep bytes are to be kept for then. */
+static size_t
+take_message(struct conn *c, struct bytes in, size_t *keep)
+{
+	static const char CONTINUE[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct conns *cs = c->all;
+	struct http1_head head;
+	struct http1_error error;
+	size_t used, body_max, scanned = c->message == NULL ? c->scanned : 0;
+	bool more, bad;
+	int got = http1_parse(in, cs->head_bytes_max, &scanned, &head, &error);
+
+	*keep = in.size;
+	c->scanned = scanned;
+	if (got == HTTP1_BAD) {
+		conn_refuse(c, &error);
+		return in.size;
+	}
+	if (got == HTTP1_INCOMPLETE)
+		return 0;
+	body_max = cs->handler->body_max(&head);
+	if (!head.chunked) {
+		used = take_plain(c, in, &head, body_max);
+		if (used > 0) {
+			message_drop(c);
+			return used;
+		}
+	}
+	if (c->message == NULL) {
+		c->message = message_new(cs);
+		c->message->parser = head.parser;
+		c->message->head_size = head.size;
+		buf_init(&c->message->body, body_max);
+		if (head.expect_continue && in.size == head.size && conn_put(c, bytes_str(CONTINUE), bytes_of(NULL, 0), NULL) == -1) {
+			conn_close(c);
+			return in.size;
+		}
+	}
+	if (!head.chunked)
+		return 0;
+	used = take_chunked(c, in, &head, &more, &bad);
+	if (bad) {
+		error = (struct http1_error) {400, "400 Bad Request"};
+		conn_refuse(c, &error);
+		return in.size;
+	}
+	if (more) {
+		*keep = head.size; /* what came of the body has moved to the message */
+		return 0;
+	}
+	return used;
+}
+
+/* Handles the messages in fresh (or, if that is empty, in the connection's own buffer, which holds all that came before). */
+static void
+conn_work(struct conn *c, struct bytes fresh)
+{
+	struct bytes in = c->in.used > 0 ? buf_bytes(&c->in) : fresh;
+	size_t keep = in.size;
+
+	c->busy++;
+	while (!c->dead && c->state == READING && !c->close_after && in.size > 0 && conn_unsent(c) == 0) {
+		size_t used = take_message(c, in, &keep);
+
+		if (used == 0)
+			break;
+		in = bytes_of(in.data + used, in.size - used);
+		keep = in.size;
+	}
+	c->busy--;
+	if (c->dead) {
+		conn_free(c);
+		return;
+	}
+	conn_keep(c, in, keep);
+	if (c->state == READING && conn_unsent(c) == 0) {
+		if (c->close_after || c->eof) {
+			conn_finish(c);
+			return;
+		}
+		/* A head has one deadline, however slowly it trickles in; a body one for each piece. */
+		if (c->in.used > 0 && (c->message != NULL || !c->has_deadline))
+			deadline_set(c, CONN_STALL_S);
+	}
+	c->throttled = (c->state != READING || conn_unsent(c) > 0) && c->in.used > CONN_AHEAD_BYTES;
+	conn_arm(c);
+}
+
+/* The client has closed its side. */
+static void
+conn_ended(struct conn *c)
+{
+	c->eof = true;
+	/* A wait is given up; a question that is under way is answered to a half-closed client. */
+	if (c->state == ANSWERING && !c->x.waits) {
+		conn_arm(c);
+		return;
+	}
+	if (c->state == READING && conn_unsent(c) > 0) {
+		conn_arm(c);
+		return;
+	}
+	conn_close(c);
+}
+
+static void
+conn_linger(struct conn *c, size_t n)
+{
+	c->lingered += n;
+	if (c->lingered > LINGER_BYTES_MAX)
+		conn_close(c);
+}
+
+static void
+conn_read(struct conn *c)
+{
+	struct conns *cs = c->all;
+	bool own = c->in.used > 0 && c->state != LINGERING;
+	uint8_t *to = cs->input;
+	ssize_t n;
+
+	if (c->eof) {
+		conn_close(c);
+		return;
+	}
+	if (own && (to = buf_space(&c->in, READ_BYTES)) == NULL) {
+		conn_close(c);
+		return;
+	}
+	n = recv(c->io.fd, to, READ_BYTES, 0);
+	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return;
+	if (n == -1) {
+		conn_close(c);
+		return;
+	}
+	if (n == 0) {
+		conn_ended(c);
+		return;
+	}
+	if (c->state == LINGERING) {
+		conn_linger(c, (size_t)n);
+		return;
+	}
+	if (own)
+		buf_commit(&c->in, (size_t)n);
+	if (c->state == READING && conn_unsent(c) == 0) {
+		conn_work(c, bytes_of(cs->input, (size_t)n));
+		return;
+	}
+	if (!own)
+		conn_keep(c, bytes_of(cs->input, (size_t)n), (size_t)n);
+	if (c->in.used > CONN_AHEAD_BYTES) {
+		c->throttled = true;
+		conn_arm(c);
+	}
+}
+
+static void
+on_io(struct ev_loop *loop, struct ev_io *w, int events)
+{
+	struct conn *c = w->data;
+
+	(void)loop;
+	if ((events & EV_WRITE) != 0) {
+		c->busy++;
+		if (conn_flush(c) == -1)
+			c->dead = true;
+		c->busy--;
+		if (c->dead) {
+			conn_free(c);
+			return;
+		}
+		if (conn_unsent(c) == 0) {
+			/* At most one of both a turn, so that c is alive below. */
+			conn_advance(c);
+			return;
+		}
+	}
+	if ((events & EV_READ) != 0)
+		conn_read(c);
+}
+
+/* ---- accepting ---- */
+
+static void
+conn_refuse_client(struct conn *c)
+{
+	static const char TEXT[] = "Your IP is issuing too many concurrent connections, please rate limit your calls\n";
+	char answer[256];
+	unsigned suppressed;
+	char text[NET_ADDR_TEXT_MAX];
+	union net_addr peer = conn_peer(&c->x);
+
+	if (log_allowed(&c->all->refused_log, 10, &suppressed))
+		log_warnx(MODULE, "too many connections of one client, refused: client=%s suppressed=%u", net_addr_text(&peer, text), suppressed);
+	snprintf(answer, sizeof answer, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+	    sizeof TEXT - 1, TEXT);
+	c->close_after = true;
+	if (conn_put(c, bytes_str(answer), bytes_of(NULL, 0), NULL) == -1 || c->all->refused >= REFUSED_MAX) {
+		conn_close(c);
+		return;
+	}
+	c->refused = true;
+	c->all->refused++;
+	conn_advance(c);
+}
+
+void
+conns_add(struct conns *cs, int fd, const union net_addr *peer)
+{
+	struct conn *c = cs->free_list;
+	struct client *k = NULL;
+
+	if (c != NULL)
+		cs->free_list = c->next;
+	else
+		c = xmalloc(sizeof *c);
+	*c = (struct conn) {.all = cs, .next = cs->first, .family = (uint8_t)peer->sa.sa_family, .state = READING};
+	c->x.conn = c;
+	if (cs->first != NULL)
+		cs->first->prev = c;
+	cs->first = c;
+	cs->count++;
+	ev_io_init(&c->io, on_io, fd, EV_READ);
+	c->io.data = c;
+	if (c->family == AF_INET || c->family == AF_INET6) {
+		c->port = net_addr_port(peer);
+		k = client_get(cs, peer);
+		k->count++;
+		c->client = k;
+		if (cs->per_client_max > 0 && k->count > cs->per_client_max) {
+			conn_refuse_client(c);
+			return;
+		}
+	}
+	ev_io_start(cs->loop, &c->io);
+}
+
+static void
+on_retry(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct listener *l = w->data;
+
+	(void)events;
+	ev_io_start(loop, &l->io);
+}
+
+static void
+on_accept(struct ev_loop *loop, struct ev_io *w, int events)
+{
+	struct listener *l = w->data;
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+		union net_addr peer = {.storage = {0}};
+		socklen_t size = sizeof peer;
+		int fd = accept4(w->fd, &peer.sa, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd == -1) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+				log_warn(MODULE, "can not accept a connection, trying again in 100 ms: open=%zu", l->all->count);
+				ev_io_stop(loop, w);
+				ev_timer_set(&l->retry, 0.1, 0.);
+				ev_timer_start(loop, &l->retry);
+			}
+			return;
+		}
+		conns_add(l->all, fd, &peer);
+	}
+}
+
+void
+conns_listen(struct conns *cs, int fd)
+{
+	struct listener *l = xcalloc(1, sizeof *l);
+	int on = 1, idle = 30, interval = 30;
+
+	/* Accepted sockets inherit these; on a Unix socket they mean nothing. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+	l->all = cs;
+	ev_io_init(&l->io, on_accept, fd, EV_READ);
+	ev_timer_init(&l->retry, on_retry, 0.1, 0.);
+	l->io.data = l->retry.data = l;
+	ev_io_start(cs->loop, &l->io);
+	l->next = cs->listeners;
+	cs->listeners = l;
+}
+
+struct conns *
+conns_new(struct ev_loop *loop, const struct conn_handler *handler, size_t head_bytes_max)
+{
+	struct conns *cs = xcalloc(1, sizeof *cs);
+
+	cs->loop = loop;
+	cs->handler = handler;
+	cs->head_bytes_max = head_bytes_max;
+	cs->in_bytes_max = head_bytes_max + CONN_BODY_BYTES_MAX + CONN_AHEAD_BYTES + 2 * READ_BYTES;
+	ev_init(&cs->tick, on_tick);
+	cs->tick.repeat = TICK_S;
+	cs->tick.data = cs;
+	return cs;
+}
+
+void
+conns_set_per_client(struct conns *cs, unsigned max)
+{
+	cs->per_client_max = max;
+}
+
+size_t
+conns_open(const struct conns *cs)
+{
+	return cs->count;
+}
+
+void
+conns_stop(struct conns *cs)
+{
+	cs->stopping = true;
+	while (cs->listeners != NULL) {
+		struct listener *l = cs->listeners;
+
+		cs->listeners = l->next;
+		ev_io_stop(cs->loop, &l->io);
+		ev_timer_stop(cs->loop, &l->retry);
+		close(l->io.fd);
+		free(l);
+	}
+	for (struct conn *c = cs->first, *next; c != NULL; c = next) {
+		next = c->next;
+		c->close_after = true;
+		if (c->state == READING && conn_unsent(c) == 0)
+			conn_close(c);
+	}
+}
+
+void
+conns_free(struct conns *cs)
+{
+	conns_stop(cs);
+	while (cs->first != NULL)
+		conn_free(cs->first);
+	for (struct conn *c = cs->free_list, *next; c != NULL; c = next) {
+		next = c->next;
+		free(c);
+	}
+	for (struct client *k = cs->free_clients, *next; k != NULL; k = next) {
+		next = k->next;
+		free(k);
+	}
+	while (cs->free_messages != NULL) {
+		struct message *m = cs->free_messages;
+
+		cs->free_messages = *(struct message **)m;
+		free(m);
+	}
+	free(cs);
+}
+
+union net_addr
+conn_peer(const struct exchange *x)
+{
+	const struct conn *c = x->conn;
+	union net_addr a = {.storage = {0}};
+
+	a.sa.sa_family = c->family;
+	if (c->client == NULL)
+		return a;
+	if (c->family == AF_INET) {
+		memcpy(&a.in.sin_addr, c->client->address + 12, 4);
+		a.in.sin_port = htons(c->port);
+	} else {
+		memcpy(&a.in6.sin6_addr, c->client->address, 16);
+		a.in6.sin6_port = htons(c->port);
+	}
+	return a;
+}
+
+bool
+conn_may_keep(const struct exchange *x)
+{
+	return !x->conn->close_after && !x->conn->all->stopping;
+}
