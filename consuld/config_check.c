@@ -113,22 +113,6 @@ derive_role(struct config *c)
 	config_set_str(c, "consuld.build_date", CONFIG_BUILD_DATE);
 }
 
-static void
-derive_recursors(struct config *c)
-{
-	struct value *list = config_value(c, "recursors"), *kept = value_new(c->region, VALUE_LIST);
-
-	for (struct value *v = list == NULL ? NULL : list->first; v != NULL; v = v->next) {
-		bool seen = false;
-
-		for (const struct value *k = kept->first; k != NULL; k = k->next)
-			seen = seen || strcmp(k->text, v->text) == 0;
-		if (!seen)
-			value_append(kept, value_copy(c->region, v));
-	}
-	c->values[config_row("recursors")] = kept;
-}
-
 /* ---- the collected errors: durations, modes ---- */
 
 static void
@@ -241,10 +225,8 @@ check_early(struct config *c, struct config_error *e)
 	const int64_t multiplier = config_int(c, "performance.raft_multiplier");
 	char name[64];
 
-	for (size_t i = 0; i < config_list_count(c, "recursors"); i++)
-		if (strncmp(config_list_at(c, "recursors", i), "unix://", 7) == 0)
-			return config_fail(
-			    e, "DNS Recursors cannot be unix sockets: %s", config_list_at(c, "recursors", i));
+	if (recursor_expand(c, e) == -1)
+		return -1;
 	if (multiplier < 1 || multiplier > 10)
 		return config_fail(
 		    e, "performance.raft_multiplier cannot be %lld. Must be between 1 and 10", (long long)multiplier);
@@ -388,12 +370,8 @@ check_names(struct config *c, struct config_error *e)
 		return config_fail(e, "node_name cannot be empty");
 	if (*config_str(c, "locality.zone") != '\0' && *config_str(c, "locality.region") == '\0')
 		return config_fail(e, "locality is invalid: zone cannot be set without region");
-	for (size_t i = 0; i < config_list_count(c, "recursors"); i++) {
-		const char *text = config_list_at(c, "recursors", i);
-
-		if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0 || strcmp(text, "[::]") == 0)
-			return config_fail(e, "DNS recursor address cannot be 0.0.0.0, :: or [::]");
-	}
+	if (recursor_check(c, e) == -1)
+		return -1;
 	for (size_t i = 0; i <= COUNTOF(reserved) && *alt != '\0'; i++) {
 		const char *word = i < COUNTOF(reserved) ? reserved[i] : datacenter;
 
@@ -807,7 +785,6 @@ config_build(struct config *c, struct config_error *e)
 
 	derive_names(c);
 	derive_role(c);
-	derive_recursors(c);
 	if (address_build(c, &errors, e) == -1 || check_early(c, e) == -1 || check_names(c, e) == -1 ||
 	    check_bootstrap(c, e) == -1 || check_values(c, e) == -1 || check_rest(c, e) == -1 ||
 	    address_unique(c, e) == -1)
@@ -821,6 +798,8 @@ config_build(struct config *c, struct config_error *e)
 		buf_free(&list);
 		return -1;
 	}
+	if (!c->validating && recursor_resolve(c, e) == -1)
+		return -1;
 	if (definition_check(c, e) == -1 || check_late(c, e) == -1 || check_start(c, e) == -1)
 		return -1;
 	warn_bootstrap(c);

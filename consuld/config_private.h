@@ -127,6 +127,12 @@ MUST_USE int address_unique(struct config *c, struct config_error *e);
 /* Splits at blanks into a list value. */
 struct value *split_blanks(struct config *c, const char *text);
 
+/* ---- config_recursor.c ---- */
+/* Templates expanded, duplicates dropped; then what may not stand there; then names to "ip:port". */
+MUST_USE int recursor_expand(struct config *c, struct config_error *e);
+MUST_USE int recursor_check(struct config *c, struct config_error *e);
+MUST_USE int recursor_resolve(struct config *c, struct config_error *e);
+
 /* ---- config_check.c ---- */
 MUST_USE int config_build(struct config *c, struct config_error *e);
 /* Rules of node and service meta. -1: why holds the reference's text, NUL-terminated. */
