@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "filter.h"
 #include "log.h"
 #include "mem.h"
 
@@ -34,6 +35,42 @@ text_of(struct bytes value, char out[TEXT_MAX])
 
 /* ---- members ---- */
 
+/* Appends the pool's members that pass the filter. -1: the filter needs too much work. */
+static int
+put_members(const struct self *self, struct filter *filter, struct buf *out)
+{
+	struct buf member = BUF_INIT(REPLY_BYTES_MAX);
+	int passes;
+
+	self_encode(self, &member);
+	passes = filter_match(filter, mp_of(buf_bytes(&member)));
+	if (passes != -1) {
+		mp_put_array(out, passes == 1 ? 1 : 0);
+		if (passes == 1)
+			buf_put_bytes(out, buf_bytes(&member));
+	}
+	buf_free(&member);
+	return passes == -1 ? -1 : 0;
+}
+
+/* Answers what can not be asked. true: it was answered. */
+static bool
+members_refused(const struct gossip *g, struct ipc_stream *s, const struct gossip_members_request *request)
+{
+	char segment[TEXT_MAX];
+
+	text_of(request->segment, segment);
+	if (request->wan && segment[0] != '\0')
+		ipc_fail(s, 400, "Cannot provide a segment with wan=true");
+	else if (segment[0] == '\0' || strcmp(segment, "_all") == 0)
+		return false;
+	else if (g->server)
+		ipc_fail(s, 500, "Network segments are not supported in this version of Consul");
+	else
+		ipc_fail(s, 500, "segment \"%s\" not found", segment);
+	return true;
+}
+
 static void
 handle_members(struct ipc_stream *s, struct bytes args, void *ctx)
 {
@@ -41,32 +78,31 @@ handle_members(struct ipc_stream *s, struct bytes args, void *ctx)
 	struct buf body = BUF_INIT(REPLY_BYTES_MAX), list = BUF_INIT(REPLY_BYTES_MAX);
 	struct gossip_members_request request;
 	struct gossip_members reply = {.members = {NULL, 0}};
-	char segment[TEXT_MAX];
+	struct filter_error filter_error;
+	struct filter *filter;
 	const char *error;
 
 	if (schema_decode(&gossip_members_request_schema, args, &request, &error) == -1) {
 		ipc_fail(s, 400, "%s", error);
 		return;
 	}
-	text_of(request.segment, segment);
-	if (request.wan && segment[0] != '\0') {
-		ipc_fail(s, 400, "Cannot provide a segment with wan=true");
+	if (members_refused(g, s, &request))
+		return;
+	if (filter_compile(request.filter, &member_schema, &filter, &filter_error) == -1) {
+		ipc_fail(s, 500, "%s", filter_error.text);
 		return;
 	}
-	if (segment[0] != '\0' && strcmp(segment, "_all") != 0) {
-		if (g->server)
-			ipc_fail(s, 500, "Network segments are not supported in this version of Consul");
-		else
-			ipc_fail(s, 500, "segment \"%s\" not found", segment);
-		return;
-	}
-	if (!request.wan || g->has_wan) {
-		mp_put_array(&list, 1);
-		self_encode(request.wan ? &g->wan : &g->lan, &list);
+	if (request.wan && !g->has_wan) {
+		schema_encode(&gossip_members_schema, &reply, &body);
+		ipc_reply(s, buf_bytes(&body));
+	} else if (put_members(request.wan ? &g->wan : &g->lan, filter, &list) == -1) {
+		ipc_fail(s, 500, "%s", FILTER_LIMIT_TEXT);
+	} else {
 		reply.members = buf_bytes(&list);
+		schema_encode(&gossip_members_schema, &reply, &body);
+		ipc_reply(s, buf_bytes(&body));
 	}
-	schema_encode(&gossip_members_schema, &reply, &body);
-	ipc_reply(s, buf_bytes(&body));
+	filter_free(filter);
 	buf_free(&list);
 	buf_free(&body);
 }
