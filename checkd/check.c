@@ -23,7 +23,7 @@
 struct checks {
 	struct checks_options options;
 	struct check_runner *first;
-	size_t aliases;		     /* runners of aliases */
+	size_t aliases;              /* runners of aliases */
 	struct ev_timer alias_timer; /* one look for all that changed in this turn */
 	bool closing;
 };
@@ -108,7 +108,8 @@ check_done(struct check_runner *r, enum status result, struct bytes output)
 	if (check_threshold_result(&r->threshold, result, &report))
 		check_report(r, report, output);
 	else
-		log_debug(LOG, "Check result is below its threshold: check=%s result=%s", log_quote(r->check->id), status_text(result));
+		log_debug(LOG, "Check result is below its threshold: check=%s result=%s", log_quote(r->check->id),
+		    status_text(result));
 	check_over(r);
 }
 
@@ -249,7 +250,8 @@ first_run(struct check_runner *r)
 		arm(r, 0.);
 	} else {
 		if (r->type.interval < INTERVAL_MIN_NS)
-			log_warnx(LOG, "check has interval below minimum: check=%s minimum_interval=1s", log_quote(r->check->id));
+			log_warnx(LOG, "check has interval below minimum: check=%s minimum_interval=1s",
+			    log_quote(r->check->id));
 		arm(r, interval_s(r) * (ev_tstamp)random_below(1u << 30) / (1u << 30));
 	}
 }
@@ -361,6 +363,12 @@ checks_free(struct checks *k)
 	while (k->first != NULL)
 		checks_stop(k->first->check);
 	free(k);
+}
+
+void
+checks_set(struct checks *k, const struct checks_options *options)
+{
+	k->options = *options;
 }
 
 size_t

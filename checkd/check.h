@@ -18,7 +18,7 @@
 
 struct check_threshold {
 	int64_t passing, warning, critical; /* results in a row that are needed */
-	int64_t successes, failures;	    /* results in a row that there were */
+	int64_t successes, failures;        /* results in a row that there were */
 };
 
 void check_threshold_init(struct check_threshold *t, const struct check_type *type);
@@ -32,7 +32,7 @@ struct checks;
 struct checks_options {
 	struct ev_loop *loop;
 	struct local *local;
-	struct helper *helper;	  /* NULL: no scripts, no HTTP (tests) */
+	struct helper *helper;    /* NULL: no scripts, no HTTP (tests) */
 	struct ipc_peer *catalog; /* for aliases of other nodes; may be NULL */
 	struct persist *persist;  /* for results of TTL checks; may be NULL */
 	const char *datacenter, *token;
@@ -42,6 +42,8 @@ struct checks_options {
 /* The options' texts must live as long as the engine. */
 MUST_USE struct checks *checks_new(const struct checks_options *options);
 void checks_free(struct checks *k);
+/* After a reload: the texts of the new configuration. */
+void checks_set(struct checks *k, const struct checks_options *options);
 
 /* Makes the runner, or another one when the definition changed or restart is set. Maintenance checks have none. */
 void checks_start(struct checks *k, struct local_check *c, bool restart);
@@ -75,8 +77,8 @@ struct check_runner {
 	struct ev_timer timer;
 	struct check_threshold threshold;
 	bool running;
-	void *probe;	       /* check_net.c, check_alias.c */
-	struct ipc_call *call; /* check_helper.c, check_alias.c */
+	void *probe;                          /* check_net.c, check_alias.c */
+	struct ipc_call *call;                /* check_helper.c, check_alias.c */
 	struct check_runner *next, *previous; /* of the same engine */
 };
 
@@ -93,10 +95,10 @@ size_t check_output_max(const struct check_runner *r);
 const struct checks_options *check_options(const struct check_runner *r);
 struct check_runner *checks_first(const struct checks *k);
 
-extern const struct check_kind check_kind_tcp, check_kind_udp;		    /* check_net.c */
-extern const struct check_kind check_kind_alias;			    /* check_alias.c */
-extern const struct check_kind check_kind_script, check_kind_probe;	    /* check_helper.c */
-void check_alias_look(struct check_runner *r); /* what it follows has changed */
+extern const struct check_kind check_kind_tcp, check_kind_udp;      /* check_net.c */
+extern const struct check_kind check_kind_alias;                    /* check_alias.c */
+extern const struct check_kind check_kind_script, check_kind_probe; /* check_helper.c */
+void check_alias_look(struct check_runner *r);                      /* what it follows has changed */
 void check_helper_cancel(struct check_runner *r);
 
 #endif

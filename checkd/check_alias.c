@@ -56,7 +56,8 @@ not_found(struct check_runner *r)
 	struct buf text = BUF_INIT(OUTPUT_BYTES_MAX);
 
 	buf_printf(&text, "Service %.*s could not be found on node %.*s", (int)r->type.alias_service.size,
-	    (const char *)r->type.alias_service.data, (int)r->type.alias_node.size, (const char *)r->type.alias_node.data);
+	    (const char *)r->type.alias_service.data, (int)r->type.alias_node.size,
+	    (const char *)r->type.alias_node.data);
 	check_report(r, STATUS_CRITICAL, buf_bytes(&text));
 	buf_free(&text);
 }
@@ -95,9 +96,9 @@ look_here(struct check_runner *r)
 /* ---- another node ---- */
 
 struct remote {
-	uint64_t index;	   /* of the last answer about checks */
+	uint64_t index;    /* of the last answer about checks */
 	unsigned failures; /* in a row */
-	bool services;	   /* the call under way asks which services there are */
+	bool services;     /* the call under way asks which services there are */
 };
 
 static void ask(struct check_runner *r);
@@ -154,7 +155,8 @@ judge(struct check_runner *r, struct bytes body)
 		enum status status;
 		if (schema_decode_at(&health_check_schema, &in, &c, &bad) == -1)
 			break;
-		if (c.service_id.size != 0 && r->type.alias_service.size != 0 && !bytes_equal(c.service_id, r->type.alias_service))
+		if (c.service_id.size != 0 && r->type.alias_service.size != 0 &&
+		    !bytes_equal(c.service_id, r->type.alias_service))
 			continue;
 		if (c.service_id.size != 0 && r->type.alias_service.size == 0)
 			continue;
@@ -178,7 +180,8 @@ answered(void *ctx, const struct ipc_answer *answer)
 	}
 	m->failures = 0;
 	if (m->services) {
-		if (!has_service(answer->body, r->type.alias_service, &node_known) && (!node_known || r->type.alias_service.size != 0)) {
+		if (!has_service(answer->body, r->type.alias_service, &node_known) &&
+		    (!node_known || r->type.alias_service.size != 0)) {
 			not_found(r);
 			again(r, NOT_FOUND_S);
 			return;
@@ -212,7 +215,8 @@ ask(struct check_runner *r)
 		args.max_query_time = WAIT_NS;
 	}
 	schema_encode(&node_request_schema, &args, &b);
-	r->call = ipc_call(o->catalog, m->services ? "Catalog.NodeServiceList" : "Health.NodeChecks", buf_bytes(&b), &call, answered, r);
+	r->call = ipc_call(o->catalog, m->services ? "Catalog.NodeServiceList" : "Health.NodeChecks", buf_bytes(&b),
+	    &call, answered, r);
 	buf_free(&b);
 }
 
@@ -220,7 +224,8 @@ void
 check_alias_look(struct check_runner *r)
 {
 	if (r->type.alias_node.size == 0 ||
-	    (r->type.alias_service.size != 0 && bytes_is(r->type.alias_node, local_settings(check_options(r)->local)->node))) {
+	    (r->type.alias_service.size != 0 &&
+		bytes_is(r->type.alias_node, local_settings(check_options(r)->local)->node))) {
 		look_here(r);
 		return;
 	}

@@ -79,7 +79,8 @@ find_program(const char *name, char *path, size_t size)
 		return snprintf(path, size, "%s", name) < (int)size;
 	for (; at != NULL && *at != '\0'; at += *at == ':') {
 		size_t length = strcspn(at, ":");
-		if (length > 0 && snprintf(path, size, "%.*s/%s", (int)length, at, name) < (int)size && access(path, X_OK) == 0)
+		if (length > 0 && snprintf(path, size, "%.*s/%s", (int)length, at, name) < (int)size &&
+		    access(path, X_OK) == 0)
 			return true;
 		at += length;
 	}

@@ -143,7 +143,8 @@ begin(struct check_runner *r, struct bytes target, bool udp)
 	char text[256];
 	struct ev_loop *loop = check_options(r)->loop;
 
-	if (bytes_to_str(target, text, sizeof text) == -1 || net_addr_parse_port(text, &to) == -1 || r->type.tcp_use_tls) {
+	if (bytes_to_str(target, text, sizeof text) == -1 || net_addr_parse_port(text, &to) == -1 ||
+	    r->type.tcp_use_tls) {
 		check_kind_probe.begin(r);
 		return;
 	}

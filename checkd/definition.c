@@ -14,7 +14,8 @@
 
 #define MESSAGE_BYTES_MAX (16u * 1024 * 1024)
 #define SCRIPTS_OFF_FILE                                                                                               \
-	"Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or 'enable_local_script_checks' to true"
+	"Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or "                          \
+	"'enable_local_script_checks' to true"
 #define SCRIPTS_OFF_API                                                                                                \
 	"Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
 
@@ -88,8 +89,8 @@ check_type_text(const struct check_type *t)
 const char *
 check_type_problem(const struct check_type *t)
 {
-	bool periodic = is_script(t) || t->http.size != 0 || t->tcp.size != 0 || t->udp.size != 0 || t->grpc.size != 0 ||
-	    t->h2ping.size != 0 || t->os_service.size != 0;
+	bool periodic = is_script(t) || t->http.size != 0 || t->tcp.size != 0 || t->udp.size != 0 ||
+			t->grpc.size != 0 || t->h2ping.size != 0 || t->os_service.size != 0;
 
 	if (t->interval > 0 && t->ttl > 0)
 		return "Interval and TTL cannot both be specified";
@@ -127,11 +128,12 @@ check_decoded(const struct check_type *t, struct checkd_error *e)
 
 	if (t->h2ping_use_tls.size != 0 && type != MP_NIL && type != MP_BOOL)
 		return checkd_refuse(e, 400,
-		    "Request decode failed: json: cannot unmarshal %s into Go struct field .Alias.H2PingUseTLS of type bool",
+		    "Request decode failed: json: cannot unmarshal %s into Go struct field .Alias.H2PingUseTLS of type "
+		    "bool",
 		    type == MP_STR     ? "string"
-			: type == MP_MAP   ? "object"
-			: type == MP_ARRAY ? "array"
-					   : "number");
+		    : type == MP_MAP   ? "object"
+		    : type == MP_ARRAY ? "array"
+				       : "number");
 	return 0;
 }
 
@@ -164,12 +166,14 @@ service_check(const struct service_definition *d, const struct check_type *given
 	*t = *given;
 	out->id = t->check_id;
 	if (out->id.size == 0)
-		out->id = bytes_str(count == 1
-			? region_printf(r, "service:%.*s", (int)service_id.size, (const char *)service_id.data)
-			: region_printf(r, "service:%.*s:%zu", (int)service_id.size, (const char *)service_id.data, number));
+		out->id = bytes_str(
+		    count == 1 ? region_printf(r, "service:%.*s", (int)service_id.size, (const char *)service_id.data)
+			       : region_printf(r, "service:%.*s:%zu", (int)service_id.size,
+				     (const char *)service_id.data, number));
 	out->name = t->name;
 	if (out->name.size == 0)
-		out->name = bytes_str(region_printf(r, "Service '%.*s' check", (int)d->name.size, (const char *)d->name.data));
+		out->name =
+		    bytes_str(region_printf(r, "Service '%.*s' check", (int)d->name.size, (const char *)d->name.data));
 	out->notes = t->notes;
 	out->service_id = service_id;
 	out->status = STATUS_CRITICAL;
@@ -187,14 +191,15 @@ check_refused(const struct service_definition *d, const struct check_type *t, co
     const char *prefix, const char *problem, struct checkd_error *e)
 {
 	if (env->from_file)
-		return checkd_refuse(e, 0, "service \"%.*s\": check \"%.*s\": %s", (int)d->name.size, (const char *)d->name.data,
-		    (int)t->name.size, (const char *)t->name.data, problem);
+		return checkd_refuse(e, 0, "service \"%.*s\": check \"%.*s\": %s", (int)d->name.size,
+		    (const char *)d->name.data, (int)t->name.size, (const char *)t->name.data, problem);
 	return checkd_refuse(e, 400, "%s%s", prefix, problem);
 }
 
 /* Check and Checks, decoded, into one list. */
 static int
-collect_checks(const struct service_definition *d, struct region *r, struct check_type **list, size_t *count, struct checkd_error *e)
+collect_checks(const struct service_definition *d, struct region *r, struct check_type **list, size_t *count,
+    struct checkd_error *e)
 {
 	struct mp in = mp_of(d->checks);
 	uint32_t more = d->checks.size != 0 ? mp_array(&in) : 0;
@@ -217,8 +222,8 @@ collect_checks(const struct service_definition *d, struct region *r, struct chec
 }
 
 static int
-service_checks(const struct service_definition *d, const struct definition_env *env, const char *prefix, struct region *r,
-    struct service_plan *out, struct checkd_error *e)
+service_checks(const struct service_definition *d, const struct definition_env *env, const char *prefix,
+    struct region *r, struct service_plan *out, struct checkd_error *e)
 {
 	struct check_type *list;
 	size_t count;
@@ -299,8 +304,9 @@ check_tagged_addresses(const struct service_definition *d, struct checkd_error *
 			if (one.size == 0)
 				continue;
 			if (address_family(mp_find_str(one, "Address")) != (v6 ? 6 : 4))
-				return checkd_refuse(e, 500, "Service tagged address \"%s\" must be a valid ipv%d address",
-				    lan_wan[v6][i], v6 ? 6 : 4);
+				return checkd_refuse(e, 500,
+				    "Service tagged address \"%s\" must be a valid ipv%d address", lan_wan[v6][i],
+				    v6 ? 6 : 4);
 		}
 	return 0;
 }
@@ -335,7 +341,8 @@ proxy_message(struct bytes given, struct region *r)
 }
 
 static void
-service_message(const struct service_definition *d, const struct service_connect *connect, struct region *r, struct service_plan *out)
+service_message(const struct service_definition *d, const struct service_connect *connect, struct region *r,
+    struct service_plan *out)
 {
 	struct weights weights = {.passing = 1, .warning = 1};
 	struct connect native = {.native = connect->native};
@@ -366,8 +373,10 @@ basics(const struct service_definition *d, const struct definition_env *env, str
 	char text[CHECKD_ERROR_MAX];
 
 	if (d->name.size == 0)
-		return env->from_file ? checkd_refuse(e, 0, "Service name missing") : checkd_refuse(e, 400, "Missing service name");
-	if (!env->from_file && (bytes_is(d->address, "0.0.0.0") || bytes_is(d->address, "::") || bytes_is(d->address, "[::]")))
+		return env->from_file ? checkd_refuse(e, 0, "Service name missing")
+				      : checkd_refuse(e, 400, "Missing service name");
+	if (!env->from_file &&
+	    (bytes_is(d->address, "0.0.0.0") || bytes_is(d->address, "::") || bytes_is(d->address, "[::]")))
 		return checkd_refuse(e, 400, "Invalid service address");
 	if (d->weights.size != 0) {
 		const char *problem = validate_weights(d->weights);
@@ -380,8 +389,9 @@ basics(const struct service_definition *d, const struct definition_env *env, str
 }
 
 static int
-plan_service(const struct service_definition *d, const struct definition_env *env, const char *prefix, const char *check_prefix,
-    struct region *r, struct service_plan *out, struct service_connect *connect, struct checkd_error *e)
+plan_service(const struct service_definition *d, const struct definition_env *env, const char *prefix,
+    const char *check_prefix, struct region *r, struct service_plan *out, struct service_connect *connect,
+    struct checkd_error *e)
 {
 	struct multi_error errors = {0};
 	const char *bad;
@@ -396,9 +406,9 @@ plan_service(const struct service_definition *d, const struct definition_env *en
 	if (errors.count != 0) {
 		char text[CHECKD_ERROR_MAX / 2];
 		multi_error_text(&errors, text, sizeof text);
-		return env->from_file
-		    ? checkd_refuse(e, 0, "service \"%.*s\": %s", (int)d->name.size, (const char *)d->name.data, text)
-		    : checkd_refuse(e, 400, "%s%s", prefix, text);
+		return env->from_file ? checkd_refuse(e, 0, "service \"%.*s\": %s", (int)d->name.size,
+					    (const char *)d->name.data, text)
+				      : checkd_refuse(e, 400, "%s%s", prefix, text);
 	}
 	if (service_checks(d, env, check_prefix, r, out, e) == -1)
 		return -1;
@@ -443,8 +453,10 @@ sidecar_checks(const struct service_definition *d, const struct service_plan *pa
 	struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
 	struct bytes list;
 
-	listening.tcp = bytes_str(region_printf(r, v6 ? "[%.*s]:%lld" : "%.*s:%lld", (int)address.size, (const char *)address.data, (long long)d->port));
-	aliasing.name = bytes_str(region_printf(r, "Connect Sidecar Aliasing %.*s", (int)parent->id.size, (const char *)parent->id.data));
+	listening.tcp = bytes_str(region_printf(
+	    r, v6 ? "[%.*s]:%lld" : "%.*s:%lld", (int)address.size, (const char *)address.data, (long long)d->port));
+	aliasing.name = bytes_str(
+	    region_printf(r, "Connect Sidecar Aliasing %.*s", (int)parent->id.size, (const char *)parent->id.data));
 	mp_put_array(&b, 2);
 	schema_encode(&check_type_schema, &listening, &b);
 	schema_encode(&check_type_schema, &aliasing, &b);
@@ -483,7 +495,8 @@ plan_sidecar(struct bytes given, const struct service_plan *parent, const struct
 		return checkd_refuse(e, 400, "Request decode failed: %s", bad);
 	d.id = bytes_str(region_printf(r, "%.*s" SIDECAR_SUFFIX, (int)parent->id.size, (const char *)parent->id.data));
 	if (d.name.size == 0)
-		d.name = bytes_str(region_printf(r, "%.*s" SIDECAR_SUFFIX, (int)parent->name.size, (const char *)parent->name.data));
+		d.name = bytes_str(
+		    region_printf(r, "%.*s" SIDECAR_SUFFIX, (int)parent->name.size, (const char *)parent->name.data));
 	if (d.kind.size == 0)
 		d.kind = bytes_str("connect-proxy");
 	if (d.address.size == 0)
@@ -528,7 +541,8 @@ definition_service(const struct service_definition *d, const struct definition_e
 	if (basics(d, env, e) == -1 ||
 	    plan_service(d, env, "Validation failed: ", "Invalid check: ", r, service, &connect, e) == -1)
 		return -1;
-	if (connect.sidecar_service.size != 0 && plan_sidecar(connect.sidecar_service, service, env, r, sidecar, e) == -1)
+	if (connect.sidecar_service.size != 0 &&
+	    plan_sidecar(connect.sidecar_service, service, env, r, sidecar, e) == -1)
 		return -1;
 	if (!env->from_file && check_tagged_addresses(d, e) == -1)
 		return -1;
@@ -566,9 +580,9 @@ definition_check(const struct check_definition_request *d, const struct definiti
 		return checkd_refuse(e, 400, "Bad check status");
 	problem = check_type_problem(t);
 	if (problem != NULL)
-		return env->from_file
-		    ? checkd_refuse(e, 0, "check \"%.*s\": %s", (int)d->name.size, (const char *)d->name.data, problem)
-		    : checkd_refuse(e, 400, "Invalid check: %s", problem);
+		return env->from_file ? checkd_refuse(e, 0, "check \"%.*s\": %s", (int)d->name.size,
+					    (const char *)d->name.data, problem)
+				      : checkd_refuse(e, 400, "Invalid check: %s", problem);
 	if (check_allowed(t, env, e) == -1)
 		return -1;
 	/* The reference shows no type for the checks of configuration files. */

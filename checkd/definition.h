@@ -14,7 +14,7 @@
 /* One check, ready for the registry. Texts may be empty, none is NULL. */
 struct check_plan {
 	struct bytes id, name, notes, service_id;
-	enum status status; /* initial */
+	enum status status;   /* initial */
 	struct bytes message; /* check_type, all fields */
 	struct check_type type;
 	struct bytes type_text, interval_text, timeout_text; /* as HealthCheck shows them */
@@ -29,7 +29,8 @@ struct service_plan {
 };
 
 struct definition_env {
-	bool from_file;	    /* configuration file, not HTTP: other prefixes of errors, tokens count, tagged addresses are not checked */
+	bool
+	    from_file; /* configuration file, not HTTP: other prefixes of errors, tokens count, tagged addresses are not checked */
 	bool scripts_allowed; /* for this source */
 	int64_t sidecar_min_port, sidecar_max_port;
 	/* A free port in the range for this sidecar (its present one if it has one), or 0. */
@@ -41,8 +42,8 @@ struct definition_env {
 MUST_USE int definition_service(const struct service_definition *d, const struct definition_env *env, struct region *r,
     struct service_plan *service, struct service_plan *sidecar, struct checkd_error *e);
 /* Does not know whether ServiceID exists. */
-MUST_USE int definition_check(const struct check_definition_request *d, const struct definition_env *env, struct region *r,
-    struct check_plan *out, struct checkd_error *e);
+MUST_USE int definition_check(const struct check_definition_request *d, const struct definition_env *env,
+    struct region *r, struct check_plan *out, struct checkd_error *e);
 
 /* "http", "ttl", ... or "" (behaviour.md 1.1). */
 const char *check_type_text(const struct check_type *t);

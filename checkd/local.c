@@ -432,9 +432,11 @@ local_put_check(struct local *l, const struct check_plan *plan, const struct loc
 }
 
 struct local_check *
-local_put_maintenance(struct local *l, const struct local_service *service, struct bytes reason, struct bytes token, enum local_source source)
+local_put_maintenance(struct local *l, const struct local_service *service, struct bytes reason, struct bytes token,
+    enum local_source source)
 {
-	char *id = service != NULL ? xasprintf(SERVICE_MAINTENANCE_PREFIX "%s", service->id) : xstrdup(NODE_MAINTENANCE_ID);
+	char *id =
+	    service != NULL ? xasprintf(SERVICE_MAINTENANCE_PREFIX "%s", service->id) : xstrdup(NODE_MAINTENANCE_ID);
 	struct local_origin origin = {.token = token, .source = source};
 	struct check_plan plan = {
 	    .id = bytes_str(id),
@@ -447,9 +449,10 @@ local_put_maintenance(struct local *l, const struct local_service *service, stru
 	struct local_check *c;
 
 	if (reason.size == 0)
-		plan.notes = bytes_str(service != NULL
-			? "Maintenance mode is enabled for this service, but no reason was provided. This is a default message."
-			: "Maintenance mode is enabled for this node, but no reason was provided. This is a default message.");
+		plan.notes = bytes_str(service != NULL ? "Maintenance mode is enabled for this service, but no reason "
+							 "was provided. This is a default message."
+						       : "Maintenance mode is enabled for this node, but no reason was "
+							 "provided. This is a default message.");
 	c = local_put_check(l, &plan, &origin);
 	free(id);
 	return c;
@@ -552,7 +555,8 @@ local_encode_health_check(const struct local *l, const struct local_check *c, st
 static bool
 is_proxy(struct bytes kind)
 {
-	static const char *const kinds[] = {"connect-proxy", "mesh-gateway", "terminating-gateway", "ingress-gateway", "api-gateway"};
+	static const char *const kinds[] = {
+	    "connect-proxy", "mesh-gateway", "terminating-gateway", "ingress-gateway", "api-gateway"};
 
 	for (size_t i = 0; i < COUNTOF(kinds); i++)
 		if (bytes_is(kind, kinds[i]))
@@ -615,7 +619,8 @@ local_encode_service(const struct local *l, const struct local_service *s, bool 
 	    .weights = n->weights,
 	    .enable_tag_override = n->enable_tag_override,
 	    .content_hash = bytes_str(with_hash ? local_hash_text(s, hash) : ""),
-	    .connect = n->connect.size != 0 && mp_find_bool(n->connect, "Native") ? n->connect : (struct bytes){NULL, 0},
+	    .connect =
+		n->connect.size != 0 && mp_find_bool(n->connect, "Native") ? n->connect : (struct bytes){NULL, 0},
 	    .datacenter = bytes_str(l->settings.datacenter),
 	    .locality = n->locality,
 	};

@@ -27,11 +27,11 @@ struct local_service {
 	bool sidecar; /* generated for the service whose ID it extends */
 	bool in_sync;
 	bool deleted;
-	uint64_t version;	       /* grows whenever in_sync is lost */
-	unsigned generation;	       /* register.c: of the files that define it */
-	struct buf message;	       /* node_service */
-	struct node_service service;   /* decoded from it */
-	uint64_t hash;		       /* of what agent/service/:id shows */
+	uint64_t version;            /* grows whenever in_sync is lost */
+	unsigned generation;         /* register.c: of the files that define it */
+	struct buf message;          /* node_service */
+	struct node_service service; /* decoded from it */
+	uint64_t hash;               /* of what agent/service/:id shows */
 };
 
 struct check_runner; /* check.c */
@@ -48,18 +48,18 @@ struct local_check {
 	enum local_source source;
 	bool in_sync;
 	bool deleted;
-	uint64_t version;     /* grows whenever in_sync is lost */
-	unsigned generation;  /* register.c: of the files that define it */
-	bool maintenance;     /* has no type to run */
-	bool touched;	      /* status was set by a run, a client or a saved state since it came */
-	struct buf tags;      /* of the service: list of text, or empty */
-	struct buf message;   /* check_type; empty for maintenance */
+	uint64_t version;    /* grows whenever in_sync is lost */
+	unsigned generation; /* register.c: of the files that define it */
+	bool maintenance;    /* has no type to run */
+	bool touched;        /* status was set by a run, a client or a saved state since it came */
+	struct buf tags;     /* of the service: list of text, or empty */
+	struct buf message;  /* check_type; empty for maintenance */
 	struct check_type type;
 	enum status status;
 	struct buf output;
 	struct monotime critical_since; /* while status is critical */
-	struct check_runner *runner;	/* owned by check.c */
-	void *deferral;			/* owned by sync.c: an output that is held back */
+	struct check_runner *runner;    /* owned by check.c */
+	void *deferral;                 /* owned by sync.c: an output that is held back */
 };
 
 struct local_settings {
@@ -108,12 +108,13 @@ struct local_origin {
 };
 
 /* Puts or replaces; NULL: LOCAL_SERVICES_MAX are there. The checks of the service take over its name and tags. */
-struct local_service *local_put_service(struct local *l, const struct service_plan *plan, const struct local_origin *origin);
+struct local_service *local_put_service(
+    struct local *l, const struct service_plan *plan, const struct local_origin *origin);
 /* plan->service_id, when set, is there. Status and output of a check that is there are kept, else plan->status. NULL: LOCAL_CHECKS_MAX. */
 struct local_check *local_put_check(struct local *l, const struct check_plan *plan, const struct local_origin *origin);
 /* A maintenance check: critical, never run. service NULL: of the node. */
-struct local_check *local_put_maintenance(struct local *l, const struct local_service *service, struct bytes reason, struct bytes token,
-    enum local_source source);
+struct local_check *local_put_maintenance(struct local *l, const struct local_service *service, struct bytes reason,
+    struct bytes token, enum local_source source);
 /* Marks deleted. */
 void local_remove_service(struct local *l, struct local_service *s);
 void local_remove_check(struct local *l, struct local_check *c);
@@ -129,9 +130,11 @@ void local_update_check(struct local *l, struct local_check *c, enum status stat
 void local_set_tags(struct local *l, struct local_service *s, struct bytes tags);
 
 /* The forms that go out. */
-void local_encode_check(const struct local *l, const struct local_check *c, struct buf *out);	    /* health_check */
-void local_encode_health_check(const struct local *l, const struct local_check *c, struct buf *out); /* agent_health_check */
-void local_encode_service(const struct local *l, const struct local_service *s, bool with_hash, struct buf *out); /* agent_service */
+void local_encode_check(const struct local *l, const struct local_check *c, struct buf *out); /* health_check */
+void local_encode_health_check(
+    const struct local *l, const struct local_check *c, struct buf *out); /* agent_health_check */
+void local_encode_service(
+    const struct local *l, const struct local_service *s, bool with_hash, struct buf *out); /* agent_service */
 #define LOCAL_HASH_TEXT_MAX 17
 char *local_hash_text(const struct local_service *s, char out[LOCAL_HASH_TEXT_MAX]);
 

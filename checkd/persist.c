@@ -121,7 +121,8 @@ replace_file(struct persist *p, enum place place, const char *id, struct bytes c
 	if (fd == -1)
 		return -1;
 	if (write_all(fd, content) == -1 || (durable && fdatasync(fd) == -1) ||
-	    renameat(p->dirs[place], temporary, p->dirs[place], name) == -1 || (durable && fsync(p->dirs[place]) == -1)) {
+	    renameat(p->dirs[place], temporary, p->dirs[place], name) == -1 ||
+	    (durable && fsync(p->dirs[place]) == -1)) {
 		saved_errno = errno;
 		close(fd);
 		unlinkat(p->dirs[place], temporary, 0);
@@ -133,7 +134,8 @@ replace_file(struct persist *p, enum place place, const char *id, struct bytes c
 }
 
 static int
-write_form(struct persist *p, enum place place, const char *id, const struct schema *schema, const void *form, bool durable)
+write_form(
+    struct persist *p, enum place place, const char *id, const struct schema *schema, const void *form, bool durable)
 {
 	struct buf message = BUF_INIT(FILE_BYTES_MAX), json = BUF_INIT(FILE_BYTES_MAX);
 	struct mp in;
@@ -294,7 +296,8 @@ list(struct persist *p, enum place place)
 		if (fstatat(p->dirs[place], entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1 || !S_ISREG(st.st_mode))
 			continue;
 		if (size >= 3 && strcmp(entry->d_name + size - 3, "tmp") == 0) {
-			log_warnx(LOG, "Ignoring temporary registration file: file=%s/%s", place_names[place], log_quote(entry->d_name));
+			log_warnx(LOG, "Ignoring temporary registration file: file=%s/%s", place_names[place],
+			    log_quote(entry->d_name));
 			continue;
 		}
 		names = xreallocarray(names, count + 2, sizeof *names);
@@ -321,7 +324,8 @@ settle_name(struct persist *p, enum place place, const char *name, struct bytes 
 	char right[SHA256_TEXT_MAX];
 
 	if (strcmp(sha256_text(id, right), name) != 0 && renameat(p->dirs[place], name, p->dirs[place], right) == -1)
-		log_error(LOG, "failed renaming persisted registration: file=%s/%s", place_names[place], log_quote(name));
+		log_error(
+		    LOG, "failed renaming persisted registration: file=%s/%s", place_names[place], log_quote(name));
 }
 
 void
@@ -341,7 +345,8 @@ persist_load_services(struct persist *p, const struct persist_loader *loader)
 		if (read_form(p->dirs[SERVICES], names[i], &persisted_service_schema, &message, &form, &why) == -1 ||
 		    form.service.size == 0 || schema_decode(&node_service_schema, form.service, &service, &why) == -1 ||
 		    service.id.size == 0) {
-			log_errorx(LOG, "Failed decoding service file: file=services/%s error=%s", log_quote(names[i]), log_quote(why));
+			log_errorx(LOG, "Failed decoding service file: file=services/%s error=%s", log_quote(names[i]),
+			    log_quote(why));
 		} else {
 			settle_name(p, SERVICES, names[i], service.id);
 			if (!loader->service(loader->ctx, &form, &service)) {
@@ -365,7 +370,8 @@ load_state(struct persist *p, struct bytes id, struct buf *message, struct persi
 	if (faccessat(p->dirs[STATES], name, F_OK, 0) == -1)
 		return;
 	if (read_form(p->dirs[STATES], name, &persisted_state_schema, message, state, &why) == -1) {
-		log_errorx(LOG, "failed decoding persisted check state: file=%s error=%s", log_quote(name), log_quote(why));
+		log_errorx(
+		    LOG, "failed decoding persisted check state: file=%s error=%s", log_quote(name), log_quote(why));
 		*state = (struct persisted_state){0};
 	}
 }
@@ -388,7 +394,8 @@ persist_load_checks(struct persist *p, const struct persist_loader *loader)
 		if (read_form(p->dirs[CHECKS], names[i], &persisted_check_schema, &message, &form, &why) == -1 ||
 		    form.check.size == 0 || schema_decode(&health_check_schema, form.check, &check, &why) == -1 ||
 		    check.check_id.size == 0) {
-			log_errorx(LOG, "Failed decoding check file: file=checks/%s error=%s", log_quote(names[i]), log_quote(why));
+			log_errorx(LOG, "Failed decoding check file: file=checks/%s error=%s", log_quote(names[i]),
+			    log_quote(why));
 		} else {
 			settle_name(p, CHECKS, names[i], check.check_id);
 			load_state(p, check.check_id, &state_message, &state);

@@ -55,7 +55,8 @@ struct persist_loader {
 	/* false: not wanted any more, the file goes. */
 	bool (*service)(void *ctx, const struct persisted_service *form, const struct node_service *service);
 	/* state.status is empty when there is none. */
-	bool (*check)(void *ctx, const struct persisted_check *form, const struct health_check *check, const struct persisted_state *state);
+	bool (*check)(void *ctx, const struct persisted_check *form, const struct health_check *check,
+	    const struct persisted_state *state);
 	void *ctx;
 };
 /* All services, then all checks. What can not be read is logged and passed over. */

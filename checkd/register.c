@@ -23,8 +23,8 @@ reap_due(const struct local_check *c)
 {
 	int64_t after = c->type.deregister_critical_service_after;
 
-	return !c->deleted && c->service_id[0] != '\0' && after > 0 && c->status == STATUS_CRITICAL && c->critical_since.ns != 0 &&
-	    monotime_since_ns(c->critical_since) > MAX(after, REAP_MIN_NS);
+	return !c->deleted && c->service_id[0] != '\0' && after > 0 && c->status == STATUS_CRITICAL &&
+	       c->critical_since.ns != 0 && monotime_since_ns(c->critical_since) > MAX(after, REAP_MIN_NS);
 }
 
 static void
@@ -41,7 +41,8 @@ reap(struct ev_loop *loop UNUSED, struct ev_timer *w, int events UNUSED)
 		if (s == NULL)
 			continue;
 		log_info(LOG,
-		    "deregistered service with critical health due to exceeding health check's 'deregister_critical_service_after' timeout: "
+		    "deregistered service with critical health due to exceeding health check's "
+		    "'deregister_critical_service_after' timeout: "
 		    "service=%s check=%s",
 		    log_quote(s->id), log_quote(c->id));
 		register_remove_service(r, s);
@@ -112,7 +113,8 @@ warn_name(struct bytes name)
 	}
 	if (odd)
 		log_warnx(LOG,
-		    "Service name will not be discoverable via DNS due to invalid characters. Valid characters include all alpha-numerics "
+		    "Service name will not be discoverable via DNS due to invalid characters. Valid characters include "
+		    "all alpha-numerics "
 		    "and dashes, and names are at most 63 bytes long.: service=%s",
 		    log_quote_bytes(name));
 }
@@ -134,6 +136,9 @@ put_check(struct registrar *r, const struct check_plan *plan, const struct local
 	struct local_check *before = local_check_any(r->local, plan->id), *c;
 	bool fresh = before == NULL;
 
+	/* A file's definition takes the place of one that came by the API. */
+	if (!fresh && before->source == LOCAL_API && origin->source == LOCAL_FILE)
+		persist_drop_check(r->persist, before->id);
 	c = local_put_check(r->local, plan, origin);
 	if (c == NULL)
 		return checkd_refuse(e, 429, "too many checks on this node");
@@ -163,7 +168,8 @@ remove_other_checks(struct registrar *r, const struct service_plan *plan)
 }
 
 static int
-put_service(struct registrar *r, const struct service_plan *plan, const struct local_origin *origin, bool replace, struct checkd_error *e)
+put_service(struct registrar *r, const struct service_plan *plan, const struct local_origin *origin, bool replace,
+    struct checkd_error *e)
 {
 	struct local_service *s = local_service_any(r->local, plan->id);
 	bool fresh = s == NULL;
@@ -171,6 +177,8 @@ put_service(struct registrar *r, const struct service_plan *plan, const struct l
 	int result;
 
 	warn_name(plan->name);
+	if (!fresh && s->source == LOCAL_API && origin->source == LOCAL_FILE)
+		persist_drop_service(r->persist, s->id);
 	s = local_put_service(r->local, plan, origin);
 	if (s == NULL)
 		return checkd_refuse(e, 429, "too many services on this node");
@@ -202,11 +210,12 @@ fail:
 }
 
 int
-register_service(struct registrar *r, const struct service_plan *plan, const struct service_plan *sidecar, struct bytes token, bool replace,
-    struct checkd_error *e)
+register_service(struct registrar *r, const struct service_plan *plan, const struct service_plan *sidecar,
+    struct bytes token, bool replace, struct checkd_error *e)
 {
 	struct local_origin origin = {.token = token, .source = LOCAL_API};
-	struct local_origin beside = {.token = sidecar->token.size != 0 ? sidecar->token : token, .source = LOCAL_API, .sidecar = true};
+	struct local_origin beside = {
+	    .token = sidecar->token.size != 0 ? sidecar->token : token, .source = LOCAL_API, .sidecar = true};
 
 	if (put_service(r, plan, &origin, replace, e) == -1)
 		return -1;
@@ -221,15 +230,17 @@ register_check(struct registrar *r, const struct check_plan *plan, struct bytes 
 	struct local_origin origin = {.token = token, .source = LOCAL_API};
 
 	if (plan->service_id.size != 0 && local_service(r->local, plan->service_id) == NULL)
-		return checkd_refuse(e, 404, "ServiceID \"%.*s\" does not exist", (int)plan->service_id.size, (const char *)plan->service_id.data);
+		return checkd_refuse(e, 404, "ServiceID \"%.*s\" does not exist", (int)plan->service_id.size,
+		    (const char *)plan->service_id.data);
 	return put_check(r, plan, &origin, e);
 }
 
 int
-register_maintenance(struct registrar *r, struct local_service *service, bool enable, struct bytes reason, struct bytes token,
-    struct checkd_error *e)
+register_maintenance(struct registrar *r, struct local_service *service, bool enable, struct bytes reason,
+    struct bytes token, struct checkd_error *e)
 {
-	char *id = service != NULL ? xasprintf(SERVICE_MAINTENANCE_PREFIX "%s", service->id) : xstrdup(NODE_MAINTENANCE_ID);
+	char *id =
+	    service != NULL ? xasprintf(SERVICE_MAINTENANCE_PREFIX "%s", service->id) : xstrdup(NODE_MAINTENANCE_ID);
 	struct local_check *c = local_check(r->local, bytes_str(id));
 	int result = 0;
 
@@ -249,7 +260,8 @@ register_maintenance(struct registrar *r, struct local_service *service, bool en
 		}
 	}
 	if (service != NULL)
-		log_info(LOG, "Service %s maintenance mode: service=%s", enable ? "entered" : "left", log_quote(service->id));
+		log_info(LOG, "Service %s maintenance mode: service=%s", enable ? "entered" : "left",
+		    log_quote(service->id));
 	else
 		log_info(LOG, "Node %s maintenance mode", enable ? "entered" : "left");
 	return result;
@@ -317,9 +329,11 @@ read_checks(struct registrar *r, struct definitions *d, struct bytes list, struc
 		if (definition_check(&form, &r->file_env, d->region, plan, e) == -1)
 			return -1;
 		s = plan->service_id.size != 0 ? local_service(r->local, plan->service_id) : NULL;
-		if (plan->service_id.size != 0 && !defines_service(d, plan->service_id) && (s == NULL || s->source == LOCAL_FILE))
-			return checkd_refuse(e, 0, "Failed to register check '%.*s': ServiceID \"%.*s\" does not exist", (int)form.name.size,
-			    (const char *)form.name.data, (int)plan->service_id.size, (const char *)plan->service_id.data);
+		if (plan->service_id.size != 0 && !defines_service(d, plan->service_id) &&
+		    (s == NULL || s->source == LOCAL_FILE))
+			return checkd_refuse(e, 0, "Failed to register check '%.*s': ServiceID \"%.*s\" does not exist",
+			    (int)form.name.size, (const char *)form.name.data, (int)plan->service_id.size,
+			    (const char *)plan->service_id.data);
 		d->check_tokens[d->check_count++] = form.token;
 	}
 	return 0;
@@ -357,18 +371,6 @@ definitions_free(struct definitions *d)
 		region_free(d->region);
 }
 
-/* A file's definition takes the place of one that came by the API. */
-static void
-forget_files(struct registrar *r, const struct service_plan *plan)
-{
-	char *id = bytes_dup(plan->id);
-	const struct local_service *s = local_service(r->local, plan->id);
-
-	if (s != NULL && s->source == LOCAL_API)
-		persist_drop_service(r->persist, id);
-	free(id);
-}
-
 static void
 remove_stale(struct registrar *r)
 {
@@ -393,20 +395,15 @@ register_definitions(struct registrar *r, const struct definitions *d)
 	for (size_t i = 0; i < d->service_count; i++) {
 		const struct service_plan *plan = &d->services[i];
 		struct local_origin origin = {.token = plan->token, .source = LOCAL_FILE, .sidecar = d->sidecar[i]};
-		forget_files(r, plan);
 		if (put_service(r, plan, &origin, false, &e) == -1)
-			log_errorx(LOG, "service of the configuration files was not registered: service=%s error=%s", log_quote_bytes(plan->id),
-			    log_quote(e.text));
+			log_errorx(LOG, "service of the configuration files was not registered: service=%s error=%s",
+			    log_quote_bytes(plan->id), log_quote(e.text));
 	}
 	for (size_t i = 0; i < d->check_count; i++) {
 		struct local_origin origin = {.token = d->check_tokens[i], .source = LOCAL_FILE};
-		char *id = bytes_dup(d->checks[i].id);
-		const struct local_check *before = local_check(r->local, d->checks[i].id);
-		if (before != NULL && before->source == LOCAL_API)
-			persist_drop_check(r->persist, id);
 		if (put_check(r, &d->checks[i], &origin, &e) == -1)
-			log_errorx(LOG, "check of the configuration files was not registered: check=%s error=%s", log_quote(id), log_quote(e.text));
-		free(id);
+			log_errorx(LOG, "check of the configuration files was not registered: check=%s error=%s",
+			    log_quote_bytes(d->checks[i].id), log_quote(e.text));
 	}
 	remove_stale(r);
 }
@@ -428,7 +425,8 @@ restore_service(void *ctx, const struct persisted_service *form, const struct no
 }
 
 static bool
-restore_check(void *ctx, const struct persisted_check *form, const struct health_check *check, const struct persisted_state *state)
+restore_check(void *ctx, const struct persisted_check *form, const struct health_check *check,
+    const struct persisted_state *state)
 {
 	struct registrar *r = ctx;
 	struct local_origin origin = {.token = form->token, .source = LOCAL_API};
@@ -451,14 +449,16 @@ restore_check(void *ctx, const struct persisted_check *form, const struct health
 		return false;
 	}
 	if (check->service_id.size != 0 && local_service(r->local, check->service_id) == NULL) {
-		log_warnx(LOG, "Failed to restore check: check=%s error=\"ServiceID does not exist\"", log_quote_bytes(check->check_id));
+		log_warnx(LOG, "Failed to restore check: check=%s error=\"ServiceID does not exist\"",
+		    log_quote_bytes(check->check_id));
 		return false;
 	}
 	c = local_put_check(r->local, &plan, &origin);
 	if (c == NULL)
 		return false;
 	checks_start(r->checks, c, false);
-	if (state->status.size != 0 && state->expires > walltime_ns() / NS_PER_S && status_parse(state->status, &status) == 0)
+	if (state->status.size != 0 && state->expires > walltime_ns() / NS_PER_S &&
+	    status_parse(state->status, &status) == 0)
 		local_update_check(r->local, c, status, state->output);
 	return true;
 }

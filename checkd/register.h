@@ -16,8 +16,8 @@ struct registrar {
 	struct local *local;
 	struct checks *checks;
 	struct persist *persist; /* may be NULL */
-	struct sync *sync;	 /* NULL until it begins */
-	unsigned generation;	 /* of the files' definitions */
+	struct sync *sync;       /* NULL until it begins */
+	unsigned generation;     /* of the files' definitions */
 	struct definition_env file_env, api_env;
 	struct ev_timer reap_timer;
 	struct ev_loop *loop;
@@ -28,15 +28,16 @@ void register_init(struct registrar *r, struct ev_loop *loop);
 void register_free(struct registrar *r);
 
 /* sidecar->id empty: none. replace: checks of the service that are not in plan go. -1: *e, and nothing is left of what was new. */
-MUST_USE int register_service(struct registrar *r, const struct service_plan *plan, const struct service_plan *sidecar, struct bytes token,
-    bool replace, struct checkd_error *e);
-MUST_USE int register_check(struct registrar *r, const struct check_plan *plan, struct bytes token, struct checkd_error *e);
+MUST_USE int register_service(struct registrar *r, const struct service_plan *plan, const struct service_plan *sidecar,
+    struct bytes token, bool replace, struct checkd_error *e);
+MUST_USE int register_check(
+    struct registrar *r, const struct check_plan *plan, struct bytes token, struct checkd_error *e);
 /* With its checks, its sidecar and the files. */
 void register_remove_service(struct registrar *r, struct local_service *s);
 void register_remove_check(struct registrar *r, struct local_check *c);
 /* service NULL: the node. */
-MUST_USE int register_maintenance(struct registrar *r, struct local_service *service, bool enable, struct bytes reason, struct bytes token,
-    struct checkd_error *e);
+MUST_USE int register_maintenance(struct registrar *r, struct local_service *service, bool enable, struct bytes reason,
+    struct bytes token, struct checkd_error *e);
 
 /* What the configuration files define, checked and expanded. */
 struct definitions;

@@ -40,7 +40,7 @@ struct item {
 	struct rider {
 		char *id;
 		uint64_t version;
-	} *riders;
+	} * riders;
 	size_t rider_count;
 };
 
@@ -65,9 +65,9 @@ enum phase { IDLE, READ_SERVICES, READ_CHECKS, PUSHING };
 struct sync {
 	struct sync_options options;
 	enum phase phase;
-	bool full;	 /* the round that goes on reads first */
+	bool full;        /* the round that goes on reads first */
 	bool full_wanted; /* the next one is to be full */
-	bool dirty;	 /* a round is wanted */
+	bool dirty;       /* a round is wanted */
 	bool node_in_sync, read_once, stopped, was_down;
 	unsigned paused;
 	struct ev_timer full_timer, turn_timer;
@@ -244,7 +244,8 @@ sync_check(struct sync *s, struct local_check *c, bool status)
 	d = xcalloc(1, sizeof *d);
 	d->sync = s;
 	d->check = c;
-	ev_timer_init(&d->timer, deferral_due, interval / 2 + interval * (ev_tstamp)random_below(1u << 20) / (1u << 20), 0.);
+	ev_timer_init(
+	    &d->timer, deferral_due, interval / 2 + interval * (ev_tstamp)random_below(1u << 20) / (1u << 20), 0.);
 	d->timer.data = d;
 	ev_timer_start(s->options.loop, &d->timer);
 	c->deferral = d;
@@ -311,7 +312,8 @@ rides(const struct sync *s, const struct local_check *c)
 	if (c->service_id[0] == '\0' || c->in_sync || c->deleted)
 		return false;
 	v = local_service(s->options.local, bytes_str(c->service_id));
-	return v != NULL && !v->in_sync && strcmp(token_of(s, v->token, v->source), token_of(s, c->token, c->source)) == 0;
+	return v != NULL && !v->in_sync &&
+	       strcmp(token_of(s, v->token, v->source), token_of(s, c->token, c->source)) == 0;
 }
 
 static void
@@ -332,7 +334,8 @@ add_riders(struct sync *s, struct item *item)
 static bool
 goes_with_service(const struct sync *s, const struct local_check *c)
 {
-	const struct local_service *v = c->service_id[0] != '\0' ? local_service_any(s->options.local, bytes_str(c->service_id)) : NULL;
+	const struct local_service *v =
+	    c->service_id[0] != '\0' ? local_service_any(s->options.local, bytes_str(c->service_id)) : NULL;
 
 	return v != NULL && v->deleted;
 }
@@ -403,7 +406,8 @@ encode_register(struct sync *s, const struct item *item, struct buf *out)
 		encode_riders(s, item, &args, &nested);
 	} else if (item->kind == PUT_CHECK) {
 		struct local_check *c = local_check_any(o->local, bytes_str(item->id));
-		const struct local_service *v = c->service_id[0] != '\0' ? local_service(o->local, bytes_str(c->service_id)) : NULL;
+		const struct local_service *v =
+		    c->service_id[0] != '\0' ? local_service(o->local, bytes_str(c->service_id)) : NULL;
 		deferral_end(c);
 		local_encode_check(o->local, c, &nested);
 		args.check = buf_bytes(&nested);
@@ -565,7 +569,8 @@ end_round(struct sync *s)
 	items_clear(s);
 	if (s->failures != 0) {
 		if (!s->error_logged)
-			log_errorx(full ? LOG_SYNC : LOG, "failed to sync %s: error=%s", full ? "remote state" : "changes", log_quote(s->error));
+			log_errorx(full ? LOG_SYNC : LOG, "failed to sync %s: error=%s",
+			    full ? "remote state" : "changes", log_quote(s->error));
 		s->error_logged = true;
 		s->full_wanted |= full || s->unknown_outcome;
 		full_after(s, s->no_leader || s->unknown_outcome ? LEADER_RETRY_S : FULL_RETRY_S);
@@ -598,7 +603,8 @@ pushed(void *ctx, const struct ipc_answer *answer)
 	free(p);
 	if (answer->status == IPC_OK)
 		succeeded(s, item);
-	else if (answer->status == IPC_ERROR && (contains(answer->error, "Permission denied") || contains(answer->error, "ACL not found")))
+	else if (answer->status == IPC_ERROR &&
+		 (contains(answer->error, "Permission denied") || contains(answer->error, "ACL not found")))
 		blocked(s, item);
 	else
 		note_failure(s, answer);
@@ -647,7 +653,8 @@ push_one(struct sync *s, struct item *item)
 	p->next = s->pushes;
 	s->pushes = p;
 	s->push_count++;
-	p->call = ipc_call(s->options.catalog, drop ? "Catalog.Deregister" : "Catalog.Register", buf_bytes(&b), &options, pushed, p);
+	p->call = ipc_call(
+	    s->options.catalog, drop ? "Catalog.Deregister" : "Catalog.Register", buf_bytes(&b), &options, pushed, p);
 	buf_free(&b);
 }
 
@@ -750,7 +757,8 @@ compare_services(struct sync *s, struct bytes body)
 		local_unsync_service(local_service_at(o->local, i));
 	if (node.size == 0 || schema_decode(&node_schema, node, &form, &bad) == -1)
 		form = (struct node){0};
-	s->node_in_sync = bytes_equal(form.id, bytes_str(o->node_id)) && bytes_equal(form.address, bytes_str(o->address)) &&
+	s->node_in_sync =
+	    bytes_equal(form.id, bytes_str(o->node_id)) && bytes_equal(form.address, bytes_str(o->address)) &&
 	    compare_strmap(form.tagged_addresses, o->tagged_addresses) && compare_strmap(form.meta, o->node_meta) &&
 	    compare_forms(&locality_schema, form.locality, o->locality);
 	for (; count > 0; count--)
@@ -760,7 +768,8 @@ compare_services(struct sync *s, struct bytes body)
 static bool
 same_check(const struct sync *s, const struct local_check *c, struct bytes theirs)
 {
-	static const char *const fields[] = {"Node", "CheckID", "Name", "Status", "Notes", "ServiceID", "ServiceName", "ServiceTags", "Definition"};
+	static const char *const fields[] = {
+	    "Node", "CheckID", "Name", "Status", "Notes", "ServiceID", "ServiceName", "ServiceTags", "Definition"};
 	struct buf ours = BUF_INIT(REQUEST_BYTES_MAX);
 	bool same = true;
 

@@ -32,7 +32,8 @@ multi_error_add(struct multi_error *m, const char *fmt, ...)
 void
 multi_error_text(const struct multi_error *m, char *out, size_t size)
 {
-	size_t used = (size_t)snprintf(out, size, m->count == 1 ? "1 error occurred:\n" : "%zu errors occurred:\n", m->count);
+	size_t used =
+	    (size_t)snprintf(out, size, m->count == 1 ? "1 error occurred:\n" : "%zu errors occurred:\n", m->count);
 
 	for (size_t i = 0; i < m->count && i < MULTI_ERROR_LINES_MAX && used < size; i++)
 		used += (size_t)snprintf(out + used, size - used, "\t* %s\n", m->lines[i]);
@@ -62,7 +63,8 @@ meta_key_chars(struct bytes key)
 {
 	for (size_t i = 0; i < key.size; i++) {
 		uint8_t c = key.data[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+			c == '_'))
 			return false;
 	}
 	return true;
@@ -101,7 +103,8 @@ validate_meta(struct bytes meta, bool reserved_ok, char *out, size_t size)
 		struct bytes key = mp_str(&in), value = mp_str(&in);
 		const char *problem = meta_pair_problem(key, value, reserved_ok);
 		if (problem != NULL) {
-			snprintf(out, size, "Couldn't load metadata pair ('%.*s', '%.*s'): %s", TEXT(key), TEXT(value), problem);
+			snprintf(out, size, "Couldn't load metadata pair ('%.*s', '%.*s'): %s", TEXT(key), TEXT(value),
+			    problem);
 			return -1;
 		}
 	}
@@ -142,10 +145,11 @@ upstream_type(const struct upstream *u)
 static bool
 same_destination(const struct upstream *a, const struct upstream *b)
 {
-	return bytes_equal(upstream_type(a), upstream_type(b)) && bytes_equal(a->destination_name, b->destination_name) &&
-	    bytes_equal(a->destination_partition, b->destination_partition) &&
-	    bytes_equal(a->destination_namespace, b->destination_namespace) &&
-	    bytes_equal(a->destination_peer, b->destination_peer) && bytes_equal(a->datacenter, b->datacenter);
+	return bytes_equal(upstream_type(a), upstream_type(b)) &&
+	       bytes_equal(a->destination_name, b->destination_name) &&
+	       bytes_equal(a->destination_partition, b->destination_partition) &&
+	       bytes_equal(a->destination_namespace, b->destination_namespace) &&
+	       bytes_equal(a->destination_peer, b->destination_peer) && bytes_equal(a->datacenter, b->datacenter);
 }
 
 static void
@@ -156,8 +160,8 @@ upstream_address(const struct upstream *u, char *out, size_t size)
 	if (u->local_bind_socket_path.size != 0)
 		snprintf(out, size, "%.*s", TEXT(u->local_bind_socket_path));
 	else
-		snprintf(out, size, memchr(address.data, ':', address.size) != NULL ? "[%.*s]:%lld" : "%.*s:%lld", TEXT(address),
-		    (long long)u->local_bind_port);
+		snprintf(out, size, memchr(address.data, ':', address.size) != NULL ? "[%.*s]:%lld" : "%.*s:%lld",
+		    TEXT(address), (long long)u->local_bind_port);
 }
 
 static void
@@ -205,7 +209,8 @@ validate_upstreams(struct bytes list, struct multi_error *errors)
 		}
 		if (i < kept && !u->centrally_configured)
 			multi_error_add(errors,
-			    "upstreams cannot contain duplicates by local bind address and port or unix path; \"%.200s\" is specified twice",
+			    "upstreams cannot contain duplicates by local bind address and port or unix path; "
+			    "\"%.200s\" is specified twice",
 			    address);
 		else
 			kept++;
@@ -229,7 +234,8 @@ validate_expose(struct bytes expose, struct multi_error *errors)
 		if (p.path.size == 0)
 			multi_error_add(errors, "expose.paths: empty path exposed");
 		if (p.listener_port <= 0 || p.listener_port > 65535) {
-			multi_error_add(errors, "expose.paths: invalid listener port: %lld", (long long)p.listener_port);
+			multi_error_add(
+			    errors, "expose.paths: invalid listener port: %lld", (long long)p.listener_port);
 		} else {
 			uint8_t bit = (uint8_t)(1u << (p.listener_port % 8));
 			if (ports[p.listener_port / 8] & bit)
@@ -238,8 +244,9 @@ validate_expose(struct bytes expose, struct multi_error *errors)
 		}
 		if (p.protocol.size != 0 && !bytes_equal_fold(p.protocol, bytes_str("http")) &&
 		    !bytes_equal_fold(p.protocol, bytes_str("http2")))
-			multi_error_add(errors, "protocol '%.*s' not supported for path: %.*s, must be in: [http http2]",
-			    TEXT(p.protocol), TEXT(p.path));
+			multi_error_add(errors,
+			    "protocol '%.*s' not supported for path: %.*s, must be in: [http http2]", TEXT(p.protocol),
+			    TEXT(p.path));
 	}
 }
 
@@ -252,7 +259,8 @@ validate_proxy(const struct service_definition *d, const struct service_connect 
 	if (p->destination_service_name.size == 0)
 		multi_error_add(errors, "Proxy.DestinationServiceName must be non-empty for Connect proxy services");
 	if (bytes_is(p->destination_service_name, "*"))
-		multi_error_add(errors, "Proxy.DestinationServiceName must not be a wildcard for Connect proxy services");
+		multi_error_add(
+		    errors, "Proxy.DestinationServiceName must not be a wildcard for Connect proxy services");
 	if (connect->native)
 		multi_error_add(errors, "A Proxy cannot also be Connect Native, only typical services");
 	validate_upstreams(p->upstreams, errors);
@@ -293,7 +301,8 @@ validate_gateway(const struct service_definition *d, const struct service_connec
 		multi_error_add(errors, "A %.*s cannot have a sidecar service defined", TEXT(d->kind));
 	for (size_t i = 0; i < COUNTOF(fields); i++)
 		if (fields[i].set)
-			multi_error_add(errors, "The Proxy.%s configuration is invalid for a %.*s", fields[i].field, TEXT(d->kind));
+			multi_error_add(
+			    errors, "The Proxy.%s configuration is invalid for a %.*s", fields[i].field, TEXT(d->kind));
 }
 
 static void
@@ -317,7 +326,8 @@ validate_service(const struct service_definition *d, const struct service_connec
 	struct proxy p = {0};
 	const char *bad;
 
-	if (d->locality.size != 0 && mp_find_str(d->locality, "Zone").size != 0 && mp_find_str(d->locality, "Region").size == 0)
+	if (d->locality.size != 0 && mp_find_str(d->locality, "Zone").size != 0 &&
+	    mp_find_str(d->locality, "Region").size == 0)
 		multi_error_add(errors, "zone cannot be set without region");
 	if (d->proxy.size != 0 && schema_decode(&proxy_schema, d->proxy, &p, &bad) == -1)
 		p = (struct proxy){0};

@@ -23,6 +23,7 @@ const char *validate_weights(struct bytes weights);
 /* reserved_ok: consul-wan-federation may be set. -1: out says why. */
 MUST_USE int validate_meta(struct bytes meta, bool reserved_ok, char *out, size_t size);
 /* Locality, proxy, gateway, mesh. */
-void validate_service(const struct service_definition *d, const struct service_connect *connect, struct multi_error *errors);
+void validate_service(
+    const struct service_definition *d, const struct service_connect *connect, struct multi_error *errors);
 
 #endif
