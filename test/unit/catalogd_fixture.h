@@ -108,7 +108,8 @@ fixture_message(const struct schema *s, const char *json)
 static int
 fixture_apply(enum apply_type type, struct bytes body)
 {
-	struct apply_entry entry = {.type = (uint8_t)type, .version = APPLY_VERSION, .time_ns = 1000000000, .body = body};
+	struct apply_entry entry = {
+	    .type = (uint8_t)type, .version = APPLY_VERSION, .time_ns = 1000000000, .body = body};
 	char error[STORE_ERROR_MAX];
 	enum apply_status status;
 
@@ -295,8 +296,7 @@ fixture_assert_order(const char *text, const char *const *words)
 #define ASK_NODE(json) ask(catalog_node_services, &node_request_schema, json, &indexed_node_services_schema)
 #define ASK_NODE_LIST(json)                                                                                            \
 	ask(catalog_node_service_list, &node_request_schema, json, &indexed_node_service_list_schema)
-#define ASK_HEALTH(json)                                                                                               \
-	ask(health_service_nodes, &service_request_schema, json, &indexed_check_service_nodes_schema)
+#define ASK_HEALTH(json) ask(health_service_nodes, &service_request_schema, json, &indexed_check_service_nodes_schema)
 #define ASK_NODE_CHECKS(json) ask(health_node_checks, &node_request_schema, json, &indexed_health_checks_schema)
 #define ASK_CHECKS(json) ask(health_service_checks, &service_request_schema, json, &indexed_health_checks_schema)
 #define ASK_STATE(json) ask(health_checks_in_state, &state_request_schema, json, &indexed_health_checks_schema)
