@@ -194,7 +194,7 @@ wal_open(const struct wal_options *o, bool may_create, char error[WAL_ERROR_MAX]
 	error[0] = '\0';
 	w->io = o->io;
 	w->path = xstrdup(o->path);
-	w->segment_bytes = MAX(o->segment_bytes, 16 * WAL_BLOCK_BYTES);
+	w->segment_bytes = MAX(o->segment_bytes, 4 * WAL_BLOCK_BYTES);
 	w->no_sync = o->no_sync;
 	w->spare_fd = -1;
 	buf_init(&w->batch, WAL_BATCH_BYTES_MAX);
