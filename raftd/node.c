@@ -31,7 +31,7 @@
 #define MODULE "agent.server.raft"
 #define SEGMENT_BYTES (16u * 1024 * 1024)
 #define SEGMENT_BYTES_DEV (1u * 1024 * 1024)
-#define TAIL_KEEP_BYTES (1024u * 1024)
+#define TAIL_KEEP_BYTES (256u * 1024)
 #define PENDING_BYTES_MAX (24u * 1024 * 1024)
 #define PENDING_ENTRIES_MAX 262144u
 #define SPACE_RETRY_S 0.25
@@ -39,6 +39,7 @@
 #define SYNC_SLOW_S 1.0
 #define LOCK_WAIT_S 5.0
 #define SNAPSHOT_LOOK_S 1.0
+#define SNAPSHOT_RETRY_S 10.0
 /* What catalogd can apply again in 5 s, by a careful guess: beyond this a snapshot is due whatever the threshold says. */
 #define REPLAY_ENTRIES_MAX 500000u
 #define REPLAY_BYTES_MAX (256u * 1024 * 1024)
@@ -75,8 +76,8 @@ struct node {
 
 	uint64_t snapshot_threshold, trailing_logs;
 	int64_t snapshot_interval_ns;
-	ev_tstamp snapshot_due;
-	uint64_t snapshot_bytes; /* data committed since the last one */
+	ev_tstamp snapshot_due, snapshot_retry; /* the threshold is looked at; not before this after a failure */
+	uint64_t snapshot_bytes;                /* data committed since the last one */
 	bool snapshotting;
 };
 
@@ -445,7 +446,7 @@ on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 		ev_timer_stop(loop, w); /* the next save starts it again */
 		return;
 	}
-	if (n->snapshotting || snapshots_busy(n->snapshots))
+	if (n->snapshotting || snapshots_busy(n->snapshots) || ev_now(loop) < n->snapshot_retry)
 		return;
 	if (!(look && entries >= n->snapshot_threshold) && entries < REPLAY_ENTRIES_MAX &&
 	    n->snapshot_bytes < REPLAY_BYTES_MAX)
@@ -476,11 +477,12 @@ on_snapshot_saved(void *ctx, const char *error)
 {
 	struct node *n = ctx;
 
-	n->snapshotting = false;
 	if (error != NULL) {
+		node_snapshot_failed(n);
 		log_errorx(MODULE, "failed to take snapshot, the log is kept: error=%s", log_quote(error));
 		return;
 	}
+	n->snapshotting = false;
 	n->snapshot_bytes = 0;
 	log_info(MODULE, "snapshot complete up to: index=%" PRIu64, snapshot_index(n));
 	log_shorten(n);
@@ -498,7 +500,7 @@ node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term)
 		    " term=%" PRIu64,
 		    index, term);
 		close(fd);
-		n->snapshotting = false;
+		node_snapshot_failed(n);
 		return;
 	}
 	log_info(MODULE, "starting snapshot up to: index=%" PRIu64, index);
@@ -512,6 +514,7 @@ void
 node_snapshot_failed(struct node *n)
 {
 	n->snapshotting = false;
+	n->snapshot_retry = ev_now(n->loop) + SNAPSHOT_RETRY_S;
 }
 
 struct snapshots *
