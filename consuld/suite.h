@@ -1,5 +1,5 @@
 /*
- * suite.h - the running suite: what main.c, child.c, reload.c, stop.c and control.c share
+ * suite.h - the running suite: what suite.c, child.c, reload.c, stop.c and control.c share
  *
  * States: STARTING until every daemon has said that it is ready, RUNNING, LEAVING while a graceful leave is on its way, STOPPING while the
  * daemons are being stopped in order, then the loop ends with status.
@@ -54,9 +54,13 @@ struct suite {
 	struct leave_waiter *leave_waiters;
 };
 
-/* ---- main.c ---- */
-
-/* Who reads the files of a generation. */
+/*
+ * Log, sockets, daemons, loop, and the end; config, table, logs, loop and libexec are set. Returns the exit status.
+ */
+MUST_USE int suite_run(struct suite *s);
+/* Everything but s itself. */
+void suite_free(struct suite *s);
+/* Gives a file of a new generation to the user of its daemon (rundir_owner_cb). */
 void suite_own_file(void *ctx, int dirfd, const char *name);
 
 /* ---- told by child.c ---- */
