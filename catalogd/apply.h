@@ -27,7 +27,7 @@
  */
 #define APPLY_NEST 1u
 #define APPLY_TYPES(T)                                                                                                 \
-	T(1, REGISTER, nodes_register_apply, APPLY_NEST) /* RegisterRequest -> nil */                                  \
+	T(1, REGISTER, nodes_register_apply, 0)          /* RegisterRequest -> nil */                                  \
 	T(2, DEREGISTER, nodes_deregister_apply, 0)      /* DeregisterRequest -> nil */                                \
 	T(3, KVS, kv_apply, 0)                           /* KVSRequest -> bool */                                      \
 	T(4, SESSION, session_apply, 0)                  /* SessionRequest -> text (ID) */                             \
