@@ -164,7 +164,7 @@ member_alive(struct leader *l, const struct wanted *w)
 	    .name = bytes_str(CHECK_NAME),
 	    .status = bytes_str("passing"),
 	    .output = bytes_str(CHECK_OUTPUT)};
-	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX), checks = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
 	struct node node;
 
 	if (t == NULL || catalog_has(t, w, &node))
@@ -172,7 +172,9 @@ member_alive(struct leader *l, const struct wanted *w)
 	request.datacenter = bytes_str(l->c->datacenter);
 	request.tagged_addresses = node.tagged_addresses;
 	request.node_meta = node.meta;
-	request.check = encoded(l->region, &health_check_schema, &check);
+	mp_put_array(&checks, 1);
+	schema_encode(&health_check_schema, &check, &checks);
+	request.checks = buf_bytes(&checks);
 	if (w->server) {
 		static const uint8_t no_tags[] = {0x90};
 		struct weights weights = {.passing = 1, .warning = 1};
@@ -189,6 +191,7 @@ member_alive(struct leader *l, const struct wanted *w)
 	log_info(MODULE, "member joined, marking health alive: member=%s partition=default", log_quote_bytes(w->name));
 	(void)raftlog_propose(l->c->raftlog, APPLY_TYPE_REGISTER, buf_bytes(&body), on_registered, NULL);
 	buf_free(&body);
+	buf_free(&checks);
 }
 
 static void
