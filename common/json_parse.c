@@ -4,7 +4,7 @@
  * yajl parses; its callbacks write the tape. Clients see the error texts of Go's decoder, which name the
  * character and the place in the grammar ("invalid character '}' looking for beginning of object key string"); yajl's
  * say neither. So when yajl has refused a text, json_syntax_error reads it once more, by the grammar alone and
- * only to find those words. It never decides whether a text is good.
+ * only to find those words. It never decides whether a text is good: yajl also takes \v and \f for blanks.
  *
  * Strings are taken as they are, then invalid UTF-8 is replaced by U+FFFD: the reference accepts such bodies.
  */
