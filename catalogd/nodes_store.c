@@ -6,9 +6,6 @@
  * before anything is changed.
  */
 #include "catalog.h"
-
-#include <stdlib.h>
-
 #include "session.h"
 
 static const struct bytes kind_check = {(const uint8_t *)"c", 1};
@@ -97,27 +94,16 @@ count_add(struct apply *a, struct bytes key, bool up)
 	store_put(a->txn, STORE_CATALOG_EXTRA, key, bytes_of(bytes, sizeof bytes));
 }
 
-static int
-tag_order(const void *a, const void *b)
-{
-	return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
-}
-
-/* Each tag counts once for an instance, however often it is given. */
+/* A tag that is given twice counts twice, up and down. */
 static void
 count_tags(struct apply *a, const struct node_service *s, bool up)
 {
 	struct mp in = mp_of(s->tags);
 	uint32_t count = s->tags.size > 0 ? mp_array(&in) : 0;
-	struct bytes *tags = region_alloc(a->region, (size_t)count * sizeof *tags + 1);
 
 	count_add(a, CATALOG_KEY(a->region, kind_tag, s->service), up);
-	for (uint32_t i = 0; i < count; i++)
-		tags[i] = mp_str(&in);
-	qsort(tags, count, sizeof *tags, tag_order);
-	for (uint32_t i = 0; i < count; i++)
-		if (i == 0 || !bytes_equal(tags[i - 1], tags[i]))
-			count_add(a, CATALOG_KEY(a->region, kind_tag, s->service, tags[i]), up);
+	for (; count > 0; count--)
+		count_add(a, CATALOG_KEY(a->region, kind_tag, s->service, mp_str(&in)), up);
 }
 
 /* The keys under which an instance is found besides its own. */

@@ -71,6 +71,60 @@ test_what_is_there_already_moves_nothing(void **state)
 	assert_false(touched_anything());
 }
 
+/* A peer's message may have maps in any order, duplicates, and numbers in any width. */
+static void
+test_other_encodings_of_the_same_move_nothing(void **state)
+{
+	static const struct schema *const s = &register_request_schema;
+	uint64_t first;
+
+	(void)state;
+	for (int turn = 0; turn < 2; turn++) {
+		struct buf meta = BUF_INIT(256), service = BUF_INIT(1024), proxy = BUF_INIT(512),
+			   request = BUF_INIT(4096);
+		struct register_request q = {
+		    .node = bytes_str("n"), .address = bytes_str("1"), .datacenter = bytes_str("dc1")};
+		struct node_service ns = {.service = bytes_str("s"), .port = 5};
+		struct write w = {
+		    .txn = store_read(fix.store), .region = region_new(), .datacenter = "dc1", .body = &fix.json};
+
+		mp_put_map(&meta, turn == 0 ? 2 : 3);
+		if (turn == 1)
+			mp_put_kv_cstr(&meta, "b", "overridden");
+		mp_put_kv_cstr(&meta, turn == 0 ? "a" : "b", "x");
+		mp_put_kv_cstr(&meta, turn == 0 ? "b" : "a", "x");
+		mp_put_map(&proxy, 2); /* the zero value, in part */
+		mp_put_kv_cstr(&proxy, "Mode", "");
+		mp_put_cstr(&proxy, "Config");
+		if (turn == 0) {
+			buf_put(&proxy, "\x82\xa1y\x01\xa1x\x81\xa1k\x02", 10);
+		} else {
+			buf_put(&proxy, "\xde\x00\x02\xa1x\x81\xd9\x01k\x02\xa1y\xcd\x00\x01", 15);
+		}
+		q.node_meta = buf_bytes(&meta);
+		ns.meta = buf_bytes(&meta);
+		ns.proxy = buf_bytes(&proxy);
+		schema_encode(&node_service_schema, &ns, &service);
+		q.service = buf_bytes(&service);
+		schema_encode(s, &q, &request);
+		w.args = buf_bytes(&request);
+		buf_clear(&fix.json);
+		assert_int_equal(nodes_register_write(&w), 0);
+		assert_int_equal(fixture_apply(w.type, buf_bytes(&fix.json)), 0);
+		assert_int_equal(touched_anything(), turn == 0);
+		region_free(w.region);
+		buf_free(&meta);
+		buf_free(&service);
+		buf_free(&proxy);
+		buf_free(&request);
+		if (turn == 0)
+			first = fix.index;
+	}
+	assert_order(ASK_SERVICE("{'ServiceName':'s'}"), "'NodeMeta':{'a':'x','b':'x'}",
+	    "'ServiceMeta':{'a':'x','b':'x'}", "'Config':{'x':{'k':2},'y':1}");
+	assert_int_equal(fix.answer_index, first);
+}
+
 static void
 test_nodes_come_by_name_and_their_watchers_sleep_through_services(void **state)
 {
@@ -500,6 +554,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_node_reads_back_and_is_replaced_as_a_whole),
 	    TEST(test_what_is_there_already_moves_nothing),
+	    TEST(test_other_encodings_of_the_same_move_nothing),
 	    TEST(test_nodes_come_by_name_and_their_watchers_sleep_through_services),
 	    TEST(test_skip_node_update_leaves_the_record),
 	    TEST(test_known_id_under_another_name_renames),

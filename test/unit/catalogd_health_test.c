@@ -278,6 +278,13 @@ test_checks_follow_sessions(void **state)
 	    "SessionName':'t'}}}");
 	(void)ASK_HEALTH("{'ServiceName':'svc'}");
 	drop("{'Node':'n','CheckID':'else'}");
+	/* It follows the session, not the reverse. */
+	put("{'Node':'n','Address':'1','Check':{'CheckID':'lead','ServiceID':'svc','Status':'critical','Type':'session'"
+	    ",'Definition':{'SessionName':'s'}}}");
+	assert_int_equal(count_of(ASK_SESSIONS("{}"), "'Node':'n'"), 1);
+	put("{'Node':'n','Address':'1','Check':{'CheckID':'lead','ServiceID':'svc','Status':'passing','Type':'session',"
+	    "'Definition':{'SessionName':'s'}}}");
+	(void)ASK_HEALTH("{'ServiceName':'svc'}");
 	{
 		struct buf body = fixture_message(&session_request_schema,
 		    "{'Op':'destroy','Session':{'ID':'11111111-2222-3333-4444-555555555555'}}");
