@@ -223,7 +223,10 @@ build_advertise(struct config *c, struct texts *errors, struct config_error *e)
 	if (is_any(lan)) {
 		if (config_is_set(c, "advertise_addr") && lan != bind)
 			return config_fail(e, "Advertise address cannot be 0.0.0.0, :: or [::]");
-		if (detect(c, bind, &lan, e) == -1)
+		/* a fragment says little about the machine it will run on */
+		if (c->fragments)
+			lan = "127.0.0.1";
+		else if (detect(c, bind, &lan, e) == -1)
 			return -1;
 	}
 	ip = single(c, "advertise_addr_wan_ipv4", single(c, "advertise_addr_wan_ipv6", "", errors), errors);
