@@ -70,7 +70,7 @@ head_float(const struct mp *m, size_t size)
 	return h;
 }
 
-static struct head
+static inline struct head
 head_at(const struct mp *m)
 {
 	uint8_t c;

@@ -31,6 +31,26 @@ schema_field(const struct schema *s, const char *name)
 	return row_called(s, bytes_str(name));
 }
 
+bool
+schema_key_is(struct mp *at, const struct field *f)
+{
+	struct mp in = *at;
+	struct bytes key;
+
+	/* Nearly all keys: a short string whose one head byte has the size. */
+	if (f->name_size < 32 && (size_t)(in.end - in.at) > f->name_size && *in.at == (0xa0 | f->name_size)) {
+		if (memcmp(in.at + 1, f->name, f->name_size) != 0)
+			return false;
+		at->at += 1 + f->name_size;
+		return true;
+	}
+	key = mp_str(&in);
+	if (key.size != f->name_size || memcmp(key.data, f->name, key.size) != 0)
+		return false;
+	*at = in;
+	return true;
+}
+
 static bool
 nested_type_fits(const struct field *f, enum mp_type type)
 {
@@ -117,14 +137,9 @@ schema_decode_at(const struct schema *s, struct mp *in, void *out, const char **
 		return -1;
 	}
 	for (; pairs > 0; pairs--) {
-		struct bytes name = mp_str(in);
-		const struct field *f;
+		const struct field *f =
+		    due < s->count && schema_key_is(in, &s->fields[due]) ? &s->fields[due] : row_called(s, mp_str(in));
 
-		if (due < s->count && s->fields[due].name_size == name.size &&
-		    memcmp(s->fields[due].name, name.data, name.size) == 0)
-			f = &s->fields[due];
-		else
-			f = row_called(s, name);
 		if (f != NULL) {
 			decode_value(f, in, (char *)out + f->offset);
 			due = (size_t)(f - s->fields) + 1;

@@ -170,6 +170,8 @@ MUST_USE int schema_to_json(const struct schema *s, struct mp *in, struct buf *o
 MUST_USE int schema_list_to_json(const struct schema *s, struct mp *in, struct buf *out, unsigned flags);
 MUST_USE int schema_map_to_json(const struct schema *s, struct mp *in, struct buf *out, unsigned flags);
 
+/* The string at the cursor is f's name: then the cursor moves behind it. */
+bool schema_key_is(struct mp *at, const struct field *f);
 /* What schema_encode writes for a member that was never set. */
 void schema_put_zero(const struct field *f, struct buf *out);
 /* The row called name (exact), or NULL. */

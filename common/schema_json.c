@@ -37,30 +37,31 @@ walk_start(struct walk *walk, struct mp *in)
 	walk->jumped = false;
 }
 
+/*
+ * One byte that is the zero value of any kind that can be written so: nil, false, 0, "", []. Not {}: a pointer to an
+ * empty struct is something.
+ */
 static bool
-key_is(struct mp *at, const struct field *f)
+is_zero_byte(const struct mp *in)
 {
-	struct mp in = *at;
-	struct bytes key = mp_str(&in);
+	static const bool zeros[256] = {[0x00] = true, [0x90] = true, [0xa0] = true, [0xc0] = true, [0xc2] = true};
 
-	if (key.size != f->name_size || memcmp(key.data, f->name, key.size) != 0)
-		return false;
-	*at = in;
-	return true;
+	return in->at < in->end && zeros[*in->at];
 }
 
 /* The value of f: a cursor to be read once, before the next call. */
 static struct mp *
 walk_to(struct walk *walk, const struct field *f)
 {
-	struct mp at = *walk->in;
+	struct mp at;
 
-	if (walk->left > 0 && key_is(&walk->next, f)) {
+	if (walk->left > 0 && schema_key_is(&walk->next, f)) {
 		walk->left--;
 		return &walk->next;
 	}
+	at = *walk->in;
 	for (uint32_t left = walk->pairs; left > 0 && mp_ok(&at); left--) {
-		if (key_is(&at, f)) {
+		if (schema_key_is(&at, f)) {
 			walk->next = at;
 			walk->left = left - 1;
 			walk->jumped = true;
@@ -69,7 +70,7 @@ walk_to(struct walk *walk, const struct field *f)
 		mp_skip(&at);
 		mp_skip(&at);
 	}
-	walk->nil = mp_of(bytes_of(&nil_byte, 1));
+	walk->nil = (struct mp){&nil_byte, &nil_byte + 1, false};
 	return &walk->nil;
 }
 
@@ -101,9 +102,12 @@ is_zero_struct(const struct schema *s, struct mp in)
 	walk_start(&walk, &in);
 	for (size_t i = 0; i < s->count; i++) {
 		struct mp *value = walk_to(&walk, &s->fields[i]);
-		if (!is_zero(&s->fields[i], *value))
+		if (is_zero_byte(value))
+			value->at++;
+		else if (is_zero(&s->fields[i], *value))
+			mp_skip(value);
+		else
 			return false;
-		mp_skip(value);
 	}
 	return true;
 }
@@ -272,7 +276,9 @@ put_struct(struct json_writer *w, struct mp *in, const struct schema *s)
 		const struct field *f = &s->fields[i];
 		struct mp *value = walk_to(&walk, f);
 
-		if ((f->flags & FIELD_HIDDEN) || ((f->flags & FIELD_OMIT) && is_zero(f, *value))) {
+		if ((f->flags & FIELD_OMIT) && is_zero_byte(value)) {
+			value->at++;
+		} else if ((f->flags & FIELD_HIDDEN) || ((f->flags & FIELD_OMIT) && is_zero(f, *value))) {
 			mp_skip(value);
 		} else {
 			json_plain_key(w, f->name, f->name_size);
