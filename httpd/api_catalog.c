@@ -92,7 +92,7 @@ void
 catalog_datacenters(struct request *r)
 {
 	if (config.use_cache && request_has(r, "cached"))
-		r->x->flags |= REPLY_MISS;
+		ask_cached(r->x, "Catalog.ListDatacenters", bytes_of(NULL, 0), memmem(r->head->field[HTTP1_CACHE_CONTROL].data, r->head->field[HTTP1_CACHE_CONTROL].size, "max-age=0", 9) != NULL);
 	r->x->form = &ANY;
 	ask_again(r->x, "catalogd", "Catalog.ListDatacenters", bytes_of(NULL, 0), 0, ask_formed);
 }

@@ -26,6 +26,11 @@ int ask_any(struct exchange *x, const struct ask_form *form, struct mp *in, stru
 /* The buffer that arguments are encoded into; emptied by this call. */
 struct buf *ask_args(void);
 
+/*
+ * ?cached: says whether the question (method, arguments without index and wait) was asked before: sets REPLY_MISS or REPLY_HIT. No cache lies behind
+ * it: catalogd answers from the state itself, which is what the reference's agent cache would hold on a connected agent.
+ */
+void ask_cached(struct exchange *x, const char *method, struct bytes args, bool refresh);
 /* A read: sent again if the neighbour is lost; held for ?wait. args is a C form of s. */
 void ask_read(struct request *r, const char *peer, const char *method, const struct schema *s, const void *args, const struct ask_form *form);
 /* Anything once; answer is called with the outcome (also a failure). args: msgpack. */

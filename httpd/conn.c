@@ -381,11 +381,19 @@ conn_flush(struct conn *c)
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return 0;
+			break;
 		if (n == -1)
 			return -1;
 		c->sent += (size_t)n;
 		deadline_set(c, CONN_STALL_S);
+	}
+	if (conn_unsent(c) > 0) {
+		/* A stream's buffer may never be empty: give back what is done. */
+		if (c->blob == NULL && c->sent >= CONN_AHEAD_BYTES && c->sent > c->out.used / 2) {
+			buf_consume(&c->out, c->sent);
+			c->sent = 0;
+		}
+		return 0;
 	}
 	buf_free(&c->out);
 	blob_release(c->blob);
@@ -941,7 +949,7 @@ conns_stop(struct conns *cs)
 	for (struct conn *c = cs->first, *next; c != NULL; c = next) {
 		next = c->next;
 		c->close_after = true;
-		if (c->state == READING && conn_unsent(c) == 0)
+		if ((c->state == READING && conn_unsent(c) == 0) || c->state == STREAMING || (c->state == ANSWERING && c->x.waits))
 			conn_close(c);
 	}
 }

@@ -202,6 +202,8 @@ put_head(struct exchange *x, unsigned status, const char *type)
 		buf_put_str(b, state.response);
 	if ((x->flags & REPLY_MISS) != 0 && status < 400)
 		buf_put_str(b, "X-Cache: MISS\r\n");
+	if ((x->flags & REPLY_HIT) != 0 && status < 400)
+		buf_put_str(b, "X-Cache: HIT\r\nAge: 0\r\n");
 	buf_put_bytes(b, buf_bytes(&state.extra));
 	buf_clear(&state.extra);
 	put_date(b);

@@ -19,6 +19,7 @@
 #define REPLY_API (1u << 5)  /* a /v1 route: with the headers of all of these */
 #define REPLY_RAW (1u << 6)  /* KV: the value alone */
 #define REPLY_MISS (1u << 7) /* X-Cache: MISS */
+#define REPLY_HIT (1u << 8)  /* X-Cache: HIT, Age: 0 */
 
 #define REPLY_JSON "application/json"
 #define REPLY_TEXT "text/plain; charset=utf-8"

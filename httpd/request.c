@@ -11,6 +11,7 @@
 #include "assets.h"
 #include "duration.h"
 #include "json.h"
+#include "later.h"
 #include "log.h"
 #include "reply.h"
 
@@ -342,8 +343,6 @@ parse_options(struct request *r)
 		reply_error(r->x, 400, "Invalid index");
 		return false;
 	}
-	if (q->cached && (r->route->flags & ROUTE_CACHED) != 0)
-		r->x->flags |= REPLY_MISS;
 	return true;
 }
 
@@ -456,13 +455,6 @@ put_allow(const struct route *route)
 	reply_header("Allow", "OPTIONS,%s", route->allow);
 }
 
-/* A capability of a later version: says so, and nothing else. */
-static void
-later(struct request *r)
-{
-	reply_error(r->x, 500, "not supported by this version of consuld: %s", r->route->what);
-}
-
 /* Steps 2 to 8 of http-api.md 1.3. */
 static void
 handle(struct request *r, struct bytes path)
@@ -498,7 +490,7 @@ handle(struct request *r, struct bytes path)
 	if (head->method == HTTP1_GET && r->body.size > 0 && log_allowed(&state.get_body_log, 10, &suppressed))
 		log_warnx(MODULE, "GET request has a non-empty body that will be ignored; check for mistakes in the client: url=%s suppressed=%u", log_quote_bytes(path), suppressed);
 	if ((r->route->flags & ROUTE_LATER) != 0) {
-		later(r);
+		later_answer(r);
 		return;
 	}
 	r->token = find_token(r);
