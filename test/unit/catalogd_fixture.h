@@ -156,7 +156,7 @@ try_register(const char *json)
 }
 
 /* Returns the entry's index. */
-static uint64_t
+UNUSED static uint64_t
 put(const char *json)
 {
 	if (try_register(json) == -1)
@@ -164,7 +164,7 @@ put(const char *json)
 	return fix.index;
 }
 
-static uint64_t
+UNUSED static uint64_t
 drop(const char *json)
 {
 	if (fixture_write(nodes_deregister_write, &deregister_request_schema, json) == -1)
