@@ -341,6 +341,8 @@ commit(struct daemon *d, const struct conf *old UNUSED)
 		register_definitions(&k->registrar, k->next);
 	definitions_free(k->next);
 	k->next = NULL;
+	if (conf_str(c, "consuld.state_dir", "")[0] == '\0')
+		register_forget(&k->registrar);
 	fill_sync(k, c, &options);
 	sync_set(k->registrar.sync, &options);
 	sync_resume(k->registrar.sync);

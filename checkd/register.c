@@ -410,6 +410,21 @@ register_definitions(struct registrar *r, const struct definitions *d)
 
 /* ---- what came by the API earlier ---- */
 
+void
+register_forget(struct registrar *r)
+{
+	for (size_t i = 0; i < local_service_count(r->local); i++) {
+		struct local_service *s = local_service_at(r->local, i);
+		if (!s->deleted && s->source == LOCAL_API)
+			remove_one_service(r, s);
+	}
+	for (size_t i = 0; i < local_check_count(r->local); i++) {
+		struct local_check *c = local_check_at(r->local, i);
+		if (!c->deleted && c->source == LOCAL_API)
+			register_remove_check(r, c);
+	}
+}
+
 static bool
 restore_service(void *ctx, const struct persisted_service *form, const struct node_service *service)
 {

@@ -46,6 +46,11 @@ MUST_USE struct definitions *definitions_read(struct registrar *r, struct bytes 
 void definitions_free(struct definitions *d);
 /* Makes it so: what is new or different is registered, what is no longer there is removed, the rest is not touched. */
 void register_definitions(struct registrar *r, const struct definitions *d);
+/*
+ * At a reload without a state directory: what came by the API goes, as it does in the reference, which loads everything
+ * anew and finds no files.
+ */
+void register_forget(struct registrar *r);
 /* At start, after the files' definitions: what came by the API earlier. */
 void register_restore(struct registrar *r);
 
