@@ -36,7 +36,6 @@ struct proposals {
 	uint64_t unsent; /* from here on they wait */
 	uint64_t next;
 	size_t count, bytes;
-	uint64_t sent_term_max;
 };
 
 struct proposals *
@@ -175,7 +174,6 @@ proposals_take(struct proposals *p, uint64_t term, size_t bytes_max, struct buf 
 		proposal->sent_term = term;
 		count++;
 	}
-	p->sent_term_max = MAX(p->sent_term_max, term);
 	mp_close(out, place, count);
 	return count;
 }
@@ -242,8 +240,6 @@ proposals_term(struct proposals *p, uint64_t term)
 {
 	uint64_t end = p->unsent;
 
-	if (p->sent_term_max >= term || p->sent_term_max == 0)
-		return;
 	for (uint64_t s = p->first; s < end; s++) {
 		struct proposal *proposal = at(p, s);
 
@@ -252,7 +248,6 @@ proposals_term(struct proposals *p, uint64_t term)
 		dequeue(p, proposal);
 		enqueue(p, proposal);
 	}
-	p->sent_term_max = 0;
 }
 
 size_t
