@@ -319,6 +319,7 @@ int
 rundir_write(struct rundir *r, const struct config *c, unsigned generation, rundir_owner_cb *owner, void *ctx,
     char error[RUNDIR_ERROR_MAX])
 {
+	struct stat st;
 	char name[32];
 	int fd, result = -1;
 
@@ -326,7 +327,8 @@ rundir_write(struct rundir *r, const struct config *c, unsigned generation, rund
 	if (mkdirat(r->fd, name, 0750) == -1)
 		return refuse(error, "mkdir", name);
 	fd = openat(r->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1 || fchmod(fd, 0750) == -1) {
+	/* The group of the run directory, whoever that is given to. */
+	if (fd == -1 || fstat(r->fd, &st) == -1 || fchown(fd, (uid_t)-1, st.st_gid) == -1 || fchmod(fd, 0750) == -1) {
 		refuse(error, "open", name);
 	} else if (config_write(c, generation, fd) == -1) {
 		refuse(error, "write", name);

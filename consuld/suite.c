@@ -18,8 +18,8 @@
 #include "mem.h"
 #include "net.h"
 #include "notify.h"
+#include "owner.h"
 #include "reload.h"
-#include "spawn.h"
 #include "stop.h"
 
 #define UNCLEAN_PATIENCE_MS 1000 /* for processes of a killed suite to vanish */
@@ -31,19 +31,9 @@ void
 suite_own_file(void *ctx, int dirfd, const char *name)
 {
 	struct suite *s = ctx;
-	char error[TABLE_ERROR_MAX];
-	struct spawn_user user;
-	size_t length = strcspn(name, ".-");
 
-	for (size_t i = 0; i < s->table->count; i++) {
-		const struct table_row *row = &s->table->rows[i];
-
-		if (strlen(row->name) != length || strncmp(row->name, name, length) != 0 ||
-		    spawn_user(row, s->table->group, &user, error) == -1 || !user.change)
-			continue;
-		if (fchownat(dirfd, name, user.uid, user.gid, AT_SYMLINK_NOFOLLOW) == -1)
-			log_warn("agent", "configuration can not be given to its daemon: file=%s", name);
-	}
+	if (owner_file(s->table, dirfd, name) == -1)
+		log_warn("agent", "configuration can not be given to its daemon: file=%s", name);
 }
 
 void
@@ -182,7 +172,7 @@ open_control(struct suite *s, char error[START_ERROR_MAX])
 {
 	int fd = net_listen_unix("consuld.sock", 0660);
 
-	if (fd == -1) {
+	if (fd == -1 || owner_group(s->table, "consuld.sock") == -1) {
 		snprintf(error, START_ERROR_MAX, "listen unix %s/consuld.sock: %s", rundir_path(s->rundir), reason());
 		return -1;
 	}
@@ -223,6 +213,9 @@ start_suite(struct suite *s, char error[START_ERROR_MAX])
 	if (s->rundir == NULL)
 		return -1;
 	config_set_run_dir(s->config, rundir_path(s->rundir));
+	if (owner_run_dir(s->table, error) == -1 ||
+	    owner_state_dirs(s->table, s->config, config_bool(s->config, "server"), error) == -1)
+		return -1;
 	/* Somebody else's daemons open their own sockets. */
 	if (!s->table->external) {
 		s->listeners =
