@@ -223,11 +223,13 @@ build_advertise(struct config *c, struct texts *errors, struct config_error *e)
 	if (is_any(lan)) {
 		if (config_is_set(c, "advertise_addr") && lan != bind)
 			return config_fail(e, "Advertise address cannot be 0.0.0.0, :: or [::]");
-		/* a fragment says little about the machine it will run on */
-		if (c->fragments)
+		/* validate judges the files: which addresses the machine has that it runs on is not their fault */
+		if (detect(c, bind, &lan, e) == -1) {
+			if (!c->validating)
+				return -1;
+			config_error_free(e);
 			lan = "127.0.0.1";
-		else if (detect(c, bind, &lan, e) == -1)
-			return -1;
+		}
 	}
 	ip = single(c, "advertise_addr_wan_ipv4", single(c, "advertise_addr_wan_ipv6", "", errors), errors);
 	wan = single(c, "advertise_addr_wan", *ip != '\0' ? ip : lan, errors);

@@ -709,6 +709,14 @@ asks(const struct config *c, size_t row)
 	}
 }
 
+/* A limit that only logs may go unheeded. */
+static bool
+harmless(const struct config *c, size_t row)
+{
+	return strcmp(params[row].name, "limits.request_limits.mode") == 0 &&
+	       strcmp(c->values[row]->text, "permissive") == 0;
+}
+
 /* Is this the address that we will have ourselves? */
 static bool
 is_own_address(const struct config *c, const char *text, bool wan)
@@ -758,7 +766,7 @@ static int
 check_supported(struct config *c, struct config_error *e)
 {
 	for (size_t i = 0; i < param_count; i++)
-		if ((params[i].flags & PARAM_REFUSED) != 0 && asks(c, i))
+		if ((params[i].flags & PARAM_REFUSED) != 0 && asks(c, i) && !harmless(c, i))
 			return config_fail(e, "%s is not supported by this version of consuld%s", params[i].name,
 			    config_where(c, params[i].name));
 	if (config_int(c, "ports.https") > 0)
@@ -767,7 +775,7 @@ check_supported(struct config *c, struct config_error *e)
 		return config_fail(
 		    e, "acl.enabled with acl.default_policy = \"deny\" is not supported by this version of consuld");
 	for (size_t i = 0; i < param_count; i++)
-		if ((params[i].flags & PARAM_LATER) != 0 && asks(c, i))
+		if ((params[i].flags & (PARAM_LATER | PARAM_REFUSED)) != 0 && asks(c, i))
 			texts_add(c, &c->warnings, "%s is not supported by this version of consuld and has no effect",
 			    params[i].name);
 	if (config_list_count(c, "watches") > 0)

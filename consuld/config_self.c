@@ -131,19 +131,27 @@ put_debug(struct buf *out, const struct param *p, const struct value *v)
 		put_tree(out, v);
 }
 
-static void
-put_debug_config(const struct config *c, struct buf *out)
+static bool
+is_logging(const struct param *p)
 {
-	const size_t place = mp_open_map(out);
+	return strncmp(p->name, "log_", 4) == 0 || strcmp(p->name, "enable_syslog") == 0 ||
+	       strcmp(p->name, "syslog_facility") == 0;
+}
+
+/* The rows of the logging group, or all the others. */
+static uint32_t
+put_rows(const struct config *c, struct buf *out, bool logging)
+{
 	uint32_t count = 0;
 	char name[128];
 
 	for (size_t i = 0; i < param_count; i++) {
 		const struct param *p = &params[i];
 		const struct value *v = c->values[i];
+		const unsigned hidden =
+		    PARAM_ALIAS | PARAM_IGNORED | PARAM_ENTERPRISE | PARAM_NOT_USER | PARAM_FLAG_ONLY | PARAM_SINGLE;
 
-		if ((p->flags & (PARAM_ALIAS | PARAM_IGNORED | PARAM_ENTERPRISE | PARAM_NOT_USER | PARAM_FLAG_ONLY |
-				    PARAM_SINGLE)) != 0 ||
+		if ((p->flags & hidden) != 0 || is_logging(p) != logging ||
 		    (strncmp(p->name, "consuld.", 8) == 0 && strcmp(p->name, "consuld.dev") != 0 &&
 			strcmp(p->name, "consuld.version") != 0))
 			continue;
@@ -153,8 +161,21 @@ put_debug_config(const struct config *c, struct buf *out)
 		put_debug(out, p, v);
 		count++;
 	}
+	return count;
+}
+
+static void
+put_debug_config(const struct config *c, struct buf *out)
+{
+	const size_t place = mp_open_map(out);
+	const uint32_t count = put_rows(c, out, false);
+	size_t group;
+
+	mp_put_cstr(out, "Logging");
+	group = mp_open_map(out);
+	mp_close(out, group, put_rows(c, out, true));
 	mp_put_kv_cstr(out, "VersionMetadata", "consuld-" CONSULD_VERSION);
-	mp_close(out, place, count + 1);
+	mp_close(out, place, count + 2);
 }
 
 static void

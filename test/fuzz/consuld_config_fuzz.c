@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	c->validating = true;
 	c->fragments = true;
-	f = (struct flag_sources) {
+	f = (struct flag_sources){
 	    .lists = source_new(c, ""),
 	    .scalars = source_new(c, ""),
 	    .paths = value_new(c->region, VALUE_LIST),
