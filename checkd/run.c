@@ -16,7 +16,7 @@
 #include "mem.h"
 
 #define NOTE "checkd.run"
-#define NOTE_BYTES_MAX 4096
+#define NOTE_BYTES_MAX 65536
 #define START_TIME_FIELD 20 /* of /proc/PID/stat, counted behind the program's name */
 
 int
@@ -47,7 +47,7 @@ run_read_file(const char *path, struct buf *out)
 static void
 start_time(int64_t pid, struct buf *out)
 {
-	struct buf text = BUF_INIT(NOTE_BYTES_MAX * 8);
+	struct buf text = BUF_INIT(NOTE_BYTES_MAX);
 	char path[64], *at;
 
 	snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
@@ -76,7 +76,7 @@ write_note(struct bytes note)
 bool
 run_is_same(int64_t supervisor_pid)
 {
-	struct buf now = BUF_INIT(NOTE_BYTES_MAX), before = BUF_INIT(NOTE_BYTES_MAX * 8);
+	struct buf now = BUF_INIT(NOTE_BYTES_MAX), before = BUF_INIT(NOTE_BYTES_MAX);
 	int64_t pid = supervisor_pid > 1 ? supervisor_pid : getppid();
 	bool same;
 
@@ -84,7 +84,7 @@ run_is_same(int64_t supervisor_pid)
 		buf_put_str(&now, "unknown");
 	buf_printf(&now, " %lld", (long long)pid);
 	start_time(pid, &now);
-	same = run_read_file(NOTE, &before) == 0 && bytes_equal(buf_bytes(&now), buf_bytes(&before));
+	same = now.used != 0 && run_read_file(NOTE, &before) == 0 && bytes_equal(buf_bytes(&now), buf_bytes(&before));
 	if (!same)
 		write_note(buf_bytes(&now));
 	buf_free(&now);
