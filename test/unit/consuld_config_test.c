@@ -17,7 +17,9 @@
 #include "conf.h"
 #include "config.h"
 #include "json.h"
+#include "duration.h"
 #include "mem.h"
+#include "param.h"
 #include "sha512.h"
 
 #define ARGUMENTS_MAX 24
@@ -559,6 +561,37 @@ test_warnings(void **state)
 	}
 }
 
+/* Each row has a text or a reason to have none; names and flags are there once; aliases lead to a row of their own. */
+static void
+test_the_registry_is_sound(void **state)
+{
+	const unsigned silent = PARAM_ALIAS | PARAM_IGNORED | PARAM_ENTERPRISE | PARAM_NOT_USER;
+	int64_t ns;
+
+	(void)state;
+	for (size_t i = 0; i < param_count; i++) {
+		const struct param *p = &params[i];
+
+		assert_int_equal(param_index(p->name), i);
+		if (p->flag != NULL)
+			assert_int_equal(param_by_flag(p->flag), i);
+		if ((p->doc != NULL && p->doc[0] != '\0') == ((p->flags & silent) != 0))
+			fail_msg("%s: text and no use, or use and no text", p->name);
+		if (p->other != NULL &&
+		    (param_index(p->other) == -1 || (params[param_index(p->other)].flags & silent) != 0))
+			fail_msg("%s leads to %s", p->name, p->other);
+		if (p->fallback != NULL && p->type == PARAM_DURATION)
+			assert_int_equal(duration_parse(bytes_str(p->fallback), &ns), DURATION_OK);
+		if (p->fallback != NULL && p->type == PARAM_BOOL)
+			assert_true(strcmp(p->fallback, "true") == 0 || strcmp(p->fallback, "false") == 0);
+		if ((p->flags & PARAM_SECRET) != 0 && (p->used_by & (USE_HTTPD | USE_DNSD)) != 0)
+			fail_msg("%s: no secret for httpd or dnsd", p->name);
+	}
+	assert_true(param_is_block("dns_config.soa"));
+	assert_false(param_is_block("dns_config.so"));
+	assert_false(param_is_block("consuld"));
+}
+
 int
 main(void)
 {
@@ -571,6 +604,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_hcl_is_read, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_listeners, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_node_id_is_kept, setup, teardown),
+	    cmocka_unit_test(test_the_registry_is_sound),
 	    cmocka_unit_test(test_sha512_by_its_standard),
 	    cmocka_unit_test_setup_teardown(test_resolved_files_read_back, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_reload_takes_what_may_change, setup, teardown),
