@@ -193,7 +193,7 @@ fixture_data_to_json(const struct schema *reply, struct bytes message)
 }
 
 /* The answer's data as JSON with ' for "; NULL: refused with fix.error. Index and watches are left in fix. */
-static const char *
+UNUSED static const char *
 ask(query_fn *endpoint, const struct schema *s, const char *json, const struct schema *reply)
 {
 	struct buf args = fixture_message(s, json), out = BUF_INIT(1u << 26);
@@ -301,6 +301,9 @@ fixture_assert_order(const char *text, const char *const *words)
 #define ASK_CHECKS(json) ask(health_service_checks, &service_request_schema, json, &indexed_health_checks_schema)
 #define ASK_STATE(json) ask(health_checks_in_state, &state_request_schema, json, &indexed_health_checks_schema)
 #define ASK_DUMP(json) ask(internal_node_dump, &dc_request_schema, json, &indexed_node_dump_schema)
+#define ASK_SERVICE_LIST(json) ask(catalog_service_list, &dc_request_schema, json, &indexed_service_list_schema)
+#define ASK_SERVICE_DUMP(json)                                                                                         \
+	ask(internal_service_dump, &service_dump_request_schema, json, &indexed_nodes_with_gateways_schema)
 #define ASK_INFO(json) ask(internal_node_info, &node_request_schema, json, &indexed_node_dump_schema)
 
 #endif
