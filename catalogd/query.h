@@ -130,6 +130,7 @@ MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 	R("Session.NodeSessions", session_node_sessions)                                                               \
 	R("Catalog.ListNodes", catalog_list_nodes)                                                                     \
 	R("Catalog.ListServices", catalog_list_services)                                                               \
+	R("Catalog.ServiceList", catalog_service_list)                                                                 \
 	R("Catalog.ServiceNodes", catalog_service_nodes)                                                               \
 	R("Catalog.NodeServices", catalog_node_services)                                                               \
 	R("Catalog.NodeServiceList", catalog_node_service_list)                                                        \
@@ -138,7 +139,8 @@ MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 	R("Health.ServiceChecks", health_service_checks)                                                               \
 	R("Health.ChecksInState", health_checks_in_state)                                                              \
 	R("Internal.NodeInfo", internal_node_info)                                                                     \
-	R("Internal.NodeDump", internal_node_dump)
+	R("Internal.NodeDump", internal_node_dump)                                                                     \
+	R("Internal.ServiceDump", internal_service_dump)
 
 #define ENDPOINTS_WRITE(W)                                                                                             \
 	W("KVS.Apply", kv_write)                                                                                       \
