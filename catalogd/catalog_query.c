@@ -195,6 +195,36 @@ catalog_list_services(struct query *q)
 	return select_end(&l);
 }
 
+int
+catalog_service_list(struct query *q)
+{
+	struct bytes prefix = CATALOG_KEY(q->region, bytes_str("t"));
+	struct buf name = BUF_INIT(CATALOG_RECORD_BYTES_MAX);
+	struct store_cursor c;
+	uint32_t count = 0;
+	size_t place;
+
+	query_index(q, store_index(q->txn, bytes_str("services")));
+	query_watch(q, WATCH_TABLE, bytes_str("services"));
+	query_begin(q, 1);
+	mp_put_cstr(q->out, "Services");
+	place = mp_open_array(q->out);
+	for (store_scan(&c, q->txn, STORE_CATALOG_EXTRA, prefix); store_next(&c);) {
+		struct bytes rest = bytes_of(c.key.data + prefix.size, c.key.size - prefix.size);
+
+		buf_clear(&name);
+		if (!store_key_take(&rest, &name) || rest.size > 0)
+			continue; /* one of the name's tags */
+		mp_put_map(q->out, 1);
+		mp_put_kv_str(q->out, "Name", buf_bytes(&name));
+		count++;
+	}
+	store_scan_end(&c);
+	mp_close(q->out, place, count);
+	buf_free(&name);
+	return 0;
+}
+
 /* ---- Catalog.ServiceNodes ---- */
 
 static void

@@ -1,5 +1,5 @@
 /*
- * health_query.c - answers of Health.* (contract: query.h; indexes and what wakes: http-api.md 4.1; contents: 13)
+ * health_query.c - answers of Health.* and of Internal.ServiceDump, which has the same elements (contract: query.h; indexes and what wakes: http-api.md 4.1; contents: 13)
  *
  * An element of health/service is the concatenation of three kinds of stored records: nothing is decoded that is not asked about.
  */
@@ -141,6 +141,32 @@ put_connect(struct query *q, struct health_list *h, struct bytes name)
 	}
 }
 
+/* 0, or -1 after query_fail. data_pairs: of the reply, "Nodes" is the first. */
+static int
+begin_elements(struct query *q, struct health_list *h, struct bytes filter, uint32_t data_pairs)
+{
+	if (select_filter(&h->list, q, filter, &check_service_node_schema) == -1)
+		return -1;
+	buf_init(&h->checks_of, CATALOG_RECORD_BYTES_MAX);
+	buf_init(&h->node_checks, q->out->max);
+	buf_init(&h->prefix, CATALOG_RECORD_BYTES_MAX);
+	buf_init(&h->key, CATALOG_RECORD_BYTES_MAX);
+	query_begin(q, data_pairs);
+	mp_put_cstr(q->out, "Nodes");
+	select_begin(&h->list);
+	return 0;
+}
+
+static int
+end_elements(struct health_list *h)
+{
+	buf_free(&h->checks_of);
+	buf_free(&h->node_checks);
+	buf_free(&h->prefix);
+	buf_free(&h->key);
+	return select_end(&h->list);
+}
+
 int
 health_service_nodes(struct query *q)
 {
@@ -151,15 +177,8 @@ health_service_nodes(struct query *q)
 		return -1;
 	if (args.service_name.size == 0)
 		return query_fail(q, 0, "Must provide service name");
-	if (select_filter(&h.list, q, args.filter, &check_service_node_schema) == -1)
+	if (begin_elements(q, &h, args.filter, 1) == -1)
 		return -1;
-	buf_init(&h.checks_of, CATALOG_RECORD_BYTES_MAX);
-	buf_init(&h.node_checks, q->out->max);
-	buf_init(&h.prefix, CATALOG_RECORD_BYTES_MAX);
-	buf_init(&h.key, CATALOG_RECORD_BYTES_MAX);
-	query_begin(q, 1);
-	mp_put_cstr(q->out, "Nodes");
-	select_begin(&h.list);
 	if (args.peer_name.size > 0 || args.ingress)
 		query_index(q, 1); /* nothing is imported from peers, no gateway exposes anything */
 	else if (args.connect)
@@ -167,11 +186,36 @@ health_service_nodes(struct query *q)
 	else
 		put_plain(q, &h, nodes_fold(q->region, args.service_name));
 	select_close(&h.list);
-	buf_free(&h.checks_of);
-	buf_free(&h.node_checks);
-	buf_free(&h.prefix);
-	buf_free(&h.key);
-	return select_end(&h.list);
+	return end_elements(&h);
+}
+
+int
+internal_service_dump(struct query *q)
+{
+	static const struct service_request keep_all = {.health_filter_type = KEEP_ALL};
+	struct service_dump_request args;
+	struct health_list h = {.args = &keep_all};
+	struct select_instances i;
+
+	if (query_args(q, &service_dump_request_schema, &args) == -1 || begin_elements(q, &h, args.filter, 3) == -1)
+		return -1;
+	query_index(q, select_index_all(q->txn, true));
+	query_watch(q, WATCH_TABLE, bytes_str("nodes"));
+	query_watch(q, WATCH_TABLE, bytes_str("services"));
+	query_watch(q, WATCH_TABLE, bytes_str("checks"));
+	if (args.peer_name.size == 0) {
+		select_instances(&i, q, STORE_SERVICE_NAMES, bytes_of(NULL, 0));
+		while (select_next_instance(&i))
+			if (!args.use_service_kind || bytes_equal(mp_find_str(i.service, "Kind"), args.service_kind))
+				put_instance(&h, &i);
+		select_instances_end(&i);
+	}
+	select_close(&h.list);
+	mp_put_cstr(q->out, "ImportedNodes");
+	mp_put_array(q->out, 0);
+	mp_put_cstr(q->out, "Gateways");
+	mp_put_nil(q->out);
+	return end_elements(&h);
 }
 
 /* ---- lists of checks ---- */

@@ -158,7 +158,8 @@ select_instances(struct select_instances *i, struct query *q, enum store_table t
 {
 	*i = (struct select_instances){.txn = q->txn};
 	buf_init(&i->last_node_key, CATALOG_RECORD_BYTES_MAX);
-	i->prefix = CATALOG_KEY(q->region, name);
+	if (name.data != NULL)
+		i->prefix = CATALOG_KEY(q->region, name);
 	store_scan(&i->cursor, q->txn, table, i->prefix);
 }
 
@@ -169,6 +170,8 @@ select_next_instance(struct select_instances *i)
 		struct bytes rest;
 
 		i->key = bytes_of(i->cursor.key.data + i->prefix.size, i->cursor.key.size - i->prefix.size);
+		if (i->prefix.size == 0 && !store_key_take(&i->key, NULL))
+			continue;
 		rest = i->key;
 		if (!store_key_take(&rest, NULL))
 			continue;

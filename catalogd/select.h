@@ -54,7 +54,7 @@ bool select_has_meta_filters(struct bytes filters);
 bool select_tags(const struct service_request *args, struct bytes tags);
 
 /*
- * Walks the instances that a leading table knows of name (folded), ordered by node and service ID. Each step sets key, node_key and the raw
+ * Walks the instances that a leading table knows of name (folded; data NULL: of all names), ordered by node and service ID. Each step sets key, node_key and the raw
  * records. Instances whose records are missing are passed over.
  */
 struct select_instances {
@@ -65,7 +65,7 @@ struct select_instances {
 	/* private */
 	struct store_cursor cursor;
 	struct store_txn *txn;
-	struct bytes prefix;
+	struct bytes prefix; /* size 0: of all names */
 	struct buf last_node_key;
 };
 void select_instances(struct select_instances *i, struct query *q, enum store_table table, struct bytes name);

@@ -83,6 +83,16 @@ SCHEMA_DECLARE(service_request, SERVICE_REQUEST_FIELDS) /* ServiceSpecificReques
 	QUERY_OPTIONS_FIELDS(F)
 SCHEMA_DECLARE(state_request, STATE_REQUEST_FIELDS) /* ChecksInStateRequest */
 
+#define SERVICE_DUMP_REQUEST_FIELDS(F)                                                                                 \
+	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
+	F(STR, "ServiceKind", service_kind, 0, NULL, NULL, "")                                                         \
+	F(BOOL, "UseServiceKind", use_service_kind, 0, NULL, NULL, "only instances of ServiceKind")                    \
+	F(BOOL, "NodesOnly", nodes_only, 0, NULL, NULL, "no gateways")                                                 \
+	F(STRUCT, "Source", source, 0, &query_source_schema, NULL, "")                                                 \
+	F(STR, "PeerName", peer_name, 0, NULL, NULL, "")                                                               \
+	QUERY_OPTIONS_FIELDS(F)
+SCHEMA_DECLARE(service_dump_request, SERVICE_DUMP_REQUEST_FIELDS) /* ServiceDumpRequest */
+
 #define QUERY_META_ONLY_FIELDS(F) QUERY_META_FIELDS(F)
 SCHEMA_DECLARE(query_meta, QUERY_META_ONLY_FIELDS)
 
@@ -357,6 +367,17 @@ INDEXED(indexed_health_checks, INDEXED_HEALTH_CHECKS_FIELDS)
 INDEXED(indexed_check_service_nodes, INDEXED_CHECK_SERVICE_NODES_FIELDS)
 #define INDEXED_NODE_DUMP_FIELDS(F) F(LIST, "Dump", dump, FIELD_NONNULL, &node_info_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_node_dump, INDEXED_NODE_DUMP_FIELDS)
+
+#define SERVICE_NAME_FIELDS(F) F(STR, "Name", name, 0, NULL, NULL, "")
+SCHEMA_DECLARE(service_name, SERVICE_NAME_FIELDS)
+#define INDEXED_SERVICE_LIST_FIELDS(F) F(LIST, "Services", services, FIELD_NONNULL, &service_name_schema, NULL, "") QUERY_META_FIELDS(F)
+INDEXED(indexed_service_list, INDEXED_SERVICE_LIST_FIELDS)
+#define INDEXED_NODES_WITH_GATEWAYS_FIELDS(F)                                                                          \
+	F(LIST, "Nodes", nodes, FIELD_NONNULL, &check_service_node_schema, NULL, "")                                   \
+	F(LIST, "ImportedNodes", imported_nodes, FIELD_NONNULL, &check_service_node_schema, NULL, "")                  \
+	F(ANY, "Gateways", gateways, 0, NULL, NULL, "")                                                                \
+	QUERY_META_FIELDS(F)
+INDEXED(indexed_nodes_with_gateways, INDEXED_NODES_WITH_GATEWAYS_FIELDS)
 
 /* ---- KV, sessions ---- */
 

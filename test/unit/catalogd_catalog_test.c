@@ -522,6 +522,11 @@ test_dump_for_the_ui(void **state)
 	assert_order(ASK_DUMP("{}"), "[{'ID':'','Node':'a','Address':'1'", "'Services':[{'ID':'web'",
 	    "'Checks':[{'Node':'a','CheckID':'n'", "'CheckID':'s'", "'Node':'b'", "'Services':[],'Checks':[]}]");
 	assert_int_equal(fix.answer_index, fix.index);
+	assert_order(
+	    ASK_SERVICE_DUMP("{}"), "[{'Node':{'ID':'','Node':'a'", "'ID':'web'", "'CheckID':'n'", "'CheckID':'s'");
+	assert_string_equal(ASK_SERVICE_DUMP("{'UseServiceKind':true,'ServiceKind':'mesh-gateway'}"), "[]");
+	assert_string_equal(ASK_SERVICE_DUMP("{'Filter':'Service.Service == db'}"), "[]");
+	assert_string_equal(ASK_SERVICE_LIST("{}"), "[{'Name':'web'}]");
 	assert_order(ASK_INFO("{'Node':'A'}"), "[{'ID':'','Node':'a'");
 	assert_string_equal(ASK_INFO("{'Node':'c'}"), "[]");
 	assert_int_equal(count_of(ASK_DUMP("{'Filter':'Meta.z == b'}"), "'Address':'1'"), 1);
