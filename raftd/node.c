@@ -161,11 +161,22 @@ on_space_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 
 /* ---- saving ---- */
 
+/* Entries that Raft appended by itself: no-ops. */
+static void
+noop_take(struct node *n)
+{
+	uint64_t index = raft_noop(n->raft);
+
+	if (index != 0)
+		tail_put(n->tail, index, terms_at(raft_log(n->raft), index), WAL_NOOP, bytes_of(NULL, 0));
+}
+
 static void
 on_saved(struct node *n)
 {
 	wal_synced(n->wal);
 	raft_save_done(n->raft);
+	noop_take(n);
 	tail_trim(n->tail, raft_stable(n->raft), TAIL_KEEP_BYTES);
 }
 
@@ -217,16 +228,6 @@ sync_begin(struct node *n, bool mark)
 	n->syncing_mark = mark;
 	ev_timer_set(&n->slow, SYNC_SLOW_S, 0.);
 	ev_timer_start(n->loop, &n->slow);
-}
-
-/* Entries that Raft appended by itself: no-ops. */
-static void
-noop_take(struct node *n)
-{
-	uint64_t index = raft_noop(n->raft);
-
-	if (index != 0)
-		tail_put(n->tail, index, raft_term(n->raft), WAL_NOOP, bytes_of(NULL, 0));
 }
 
 /* One batch to disk if there is something to keep. false: nothing was begun. */
@@ -312,11 +313,9 @@ on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 	bool saved = false;
 
 	(void)events;
-	noop_take(n);
 	/* without syncs a save is done at once and may lead to the next: vote, no-op, commit */
 	while (save(n)) {
 		saved = true;
-		noop_take(n);
 		if (n->syncer != NULL)
 			break;
 	}
@@ -368,7 +367,6 @@ node_propose(struct node *n, uint64_t term, const struct bytes *data, size_t cou
 		space_lost(n, strerror(errno));
 		return NODE_NO_SPACE;
 	}
-	noop_take(n);
 	*index = raft_propose(n->raft, (uint32_t)count);
 	for (size_t i = 0; i < count; i++)
 		tail_put(n->tail, *index + i, term, WAL_DATA, data[i]);

@@ -372,6 +372,8 @@ entries_take(struct raft *r, const struct raft_message *m, uint64_t first, struc
 {
 	*accepted = (struct raft_accepted){
 	    first, (uint32_t)(first - m->index - 1), (uint32_t)(m->index + m->entries + 1 - first)};
+	if (first <= r->noop)
+		r->noop = 0;
 	if (first <= r->log.last) {
 		terms_truncate(&r->log, first);
 		r->handed = MIN(r->handed, first - 1);

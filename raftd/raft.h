@@ -5,9 +5,9 @@
  * terms, the shell keeps their content and attaches it to messages. (Source of the algorithm: Ongaro, "Consensus:
  * Bridging Theory and Practice", 2014, chapters 3 and 10.)
  *
- * The shell's duty, after any call that takes a non-const struct raft:
+ * The shell's duty, after each call that takes a non-const struct raft:
+ *   - raft_noop() tells of an entry that Raft itself appended (type no-op, empty, of the term that raft_log() says);
  *   - entries that the call appended by raft_step are those in struct raft_accepted, cut from the message it gave;
- *   - raft_noop() tells of an entry that Raft itself appended (type no-op, empty);
  *   - while no save is under way and raft_save_begin() says so: write hard state and entries as one batch, make it durable, then
  *     raft_save_done(); on failure with nothing kept raft_save_failed();
  *   - send what raft_message() hands out, and deliver entries up to MIN(raft_commit(), raft_stable()).
@@ -119,7 +119,7 @@ void raft_step(struct raft *r, const struct raft_message *m, struct raft_accepte
 
 /* ---- effects ---- */
 
-/* The index of a no-op that Raft appended since the last call; 0: none. */
+/* The index of a no-op that Raft appended since the last call and that is still in the log; 0: none. */
 uint64_t raft_noop(struct raft *r);
 
 struct raft_save {

@@ -21,6 +21,7 @@
 struct disk_file {
 	uint8_t *now, *durable;
 	uint64_t size, durable_size;
+	uint64_t dirty_from, dirty_to; /* written since the last sync; from >= to: nothing */
 	bool used;
 };
 
@@ -195,6 +196,10 @@ disk_write(void *ctx, int fd, const void *data, size_t size, uint64_t offset)
 		size =
 		    d->operations == d->stop_at ? disk_random(d) % (size / WAL_BLOCK_BYTES + 1) * WAL_BLOCK_BYTES : 0;
 	memcpy(f->now + offset, data, size);
+	if (f->dirty_from >= f->dirty_to)
+		f->dirty_from = offset;
+	f->dirty_from = MIN(f->dirty_from, offset);
+	f->dirty_to = MAX(f->dirty_to, offset + size);
 	return whole ? (ssize_t)size : -1;
 }
 
@@ -210,7 +215,9 @@ disk_sync(void *ctx, int fd)
 		errno = d->fail_sync_errno;
 		return -1;
 	}
-	memcpy(f->durable, f->now, f->size);
+	if (f->dirty_from < f->dirty_to)
+		memcpy(f->durable + f->dirty_from, f->now + f->dirty_from, f->dirty_to - f->dirty_from);
+	f->dirty_from = f->dirty_to = 0;
 	f->durable_size = f->size;
 	return 0;
 }
@@ -316,12 +323,15 @@ disk_power_loss(struct disk *d)
 
 		if (!f->used || f->now == NULL)
 			continue;
-		for (uint64_t at = 0; at < f->size; at += WAL_BLOCK_BYTES)
-			if (disk_random(d) % 2 == 0)
-				memcpy(f->now + at, f->durable + at, WAL_BLOCK_BYTES);
+		for (uint64_t at = f->dirty_from; at < f->dirty_to; at += WAL_BLOCK_BYTES) {
+			bool lost = disk_random(d) % 2 == 0;
+
+			memcpy(lost ? f->now + at : f->durable + at, lost ? f->durable + at : f->now + at,
+			    WAL_BLOCK_BYTES);
+		}
+		f->dirty_from = f->dirty_to = 0;
 		if (f->durable_size != f->size && disk_random(d) % 2 == 0)
 			f->size = f->durable_size;
-		memcpy(f->durable, f->now, f->size);
 		f->durable_size = f->size;
 	}
 	d->history[0] = d->names;

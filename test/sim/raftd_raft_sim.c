@@ -1,0 +1,569 @@
+/*
+ * raftd_raft_sim.c - Raft's real core and the real log code in virtual time, under every fault the network and the disk can do
+ *
+ * 3 or 5 servers, each with a disk in memory (raftd_disk.h) under the log. A seed decides everything: delays, loss, doubling and reordering of messages,
+ * partitions (one-way ones too), deaths of processes, losses of power in the middle of writes, slow disks, full disks, who proposes
+ * what. Checked: election safety (one leader a term), log matching, leader completeness, state machine safety (no two servers
+ * deliver different entries at an index, nothing delivered is ever lost), durability (an acknowledged entry is delivered by
+ * all in the end), liveness (when all is healed, a leader is elected and an entry commits).
+ *
+ * Usage: raftd_raft_sim [seed]   without: SEEDS seeds or SECONDS of wall time, whichever ends first. A failure prints its seed.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../unit/raftd_disk.h"
+#include "mem.h"
+#include "message.h"
+#include "raft.h"
+#include "wal.h"
+
+#define SEEDS 400
+#define SEEDS_MIN 12
+#define SECONDS 18
+#define SERVERS_MAX 5
+#define ENTRIES_MAX 8192
+#define PACKETS_MAX 2048
+#define CHAOS_MS 12000
+#define HEAL_MS 8000
+#define SEGMENT_BYTES (64u * WAL_BLOCK_BYTES)
+
+struct entry {
+	uint64_t term, value;
+};
+
+struct server {
+	struct disk disk;
+	struct wal *wal;
+	struct raft *raft; /* NULL: down */
+	struct entry log[ENTRIES_MAX];
+	uint8_t types[ENTRIES_MAX];
+	uint64_t delivered;
+	uint64_t tick_at, up_at, sync_at; /* sync_at 0: none under way */
+	uint64_t tick_every;              /* clocks differ a little */
+	uint64_t led_term;                /* the last term whose leadership was checked */
+	uint64_t full_until;
+};
+
+struct packet {
+	uint64_t at;
+	unsigned from, to;
+	struct buf bytes;
+};
+
+struct sim {
+	uint64_t seed, random, now;
+	unsigned count;
+	struct server *servers;
+	struct packet packets[PACKETS_MAX];
+	size_t packet_count;
+	bool cut[SERVERS_MAX][SERVERS_MAX]; /* from, to */
+	uint64_t loss, duplicate;           /* per thousand */
+	uint64_t delay_max;
+	struct entry committed[ENTRIES_MAX]; /* what some server delivered */
+	uint64_t committed_last;
+	unsigned leader_of[ENTRIES_MAX]; /* by term, server + 1 */
+	uint64_t next_value;
+	bool chaos;
+};
+
+static struct {
+	uint64_t seeds, ms, elections, committed, crashes, power_losses, partitions, lost, duplicated, cut_logs,
+	    full_disks;
+} totals;
+
+static NORETURN void failed(const struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static NORETURN void
+failed(const struct sim *s, const char *fmt, ...)
+{
+	va_list args;
+
+	printf("not ok 1 - seed %" PRIu64 " at %" PRIu64 " ms: ", s->seed, s->now);
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	printf("\n# again: raftd_raft_sim %" PRIu64 "\n", s->seed);
+	exit(1);
+}
+
+static uint64_t
+below(struct sim *s, uint64_t bound)
+{
+	uint64_t z = (s->random += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return (z ^ z >> 31) % bound;
+}
+
+static uint64_t
+raft_random(void *ctx, uint64_t bound)
+{
+	return below(ctx, bound);
+}
+
+static struct raft_id
+id_of(unsigned server)
+{
+	return (struct raft_id){7, server + 1};
+}
+
+/* An entry's content: its value, padded so that batches have one or more blocks. No-ops are empty. */
+static struct bytes
+content(const struct server *v, uint64_t index)
+{
+	static uint8_t data[8 * 1024];
+	uint64_t value = v->log[index].value;
+
+	if (v->types[index] == WAL_NOOP)
+		return bytes_of(data, 0);
+	for (int i = 0; i < 8; i++)
+		data[i] = (uint8_t)(value >> (56 - 8 * i));
+	return bytes_of(data, 8 + value % 8 * 600);
+}
+
+static uint64_t
+value_of(struct bytes data)
+{
+	return data.size >= 8 ? be64_at(data.data) : 0;
+}
+
+/* ---- a server's life ---- */
+
+struct recovery {
+	struct server *v;
+};
+
+static bool
+recover_entry(void *ctx, const struct wal_entry *e)
+{
+	struct recovery *r = ctx;
+
+	r->v->log[e->index] = (struct entry){e->term, value_of(e->data)};
+	r->v->types[e->index] = e->type;
+	return true;
+}
+
+static void
+start(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+	const struct wal_options o = {.io = disk_io(&v->disk), .path = "/log", .segment_bytes = SEGMENT_BYTES};
+	struct raft_id voters[SERVERS_MAX];
+	struct recovery recovery = {v};
+	char error[WAL_ERROR_MAX];
+	struct raft_params p = {
+	    .self = id_of(i),
+	    .voters = voters,
+	    .voter_count = s->count,
+	    .election_ticks = 10,
+	    .heartbeat_ticks = 2,
+	    .inflight_max = 8,
+	    .random = raft_random,
+	    .random_ctx = s,
+	};
+
+	v->wal = wal_open(&o, true, error);
+	if (v->wal == NULL)
+		failed(s, "server %u: %s", i, error);
+	totals.cut_logs += wal_torn(v->wal) != NULL;
+	if (wal_terms(v->wal)->last > 0 &&
+	    wal_read(v->wal, 1, wal_terms(v->wal)->last, recover_entry, &recovery, error) == -1)
+		failed(s, "server %u: %s", i, error);
+	for (unsigned k = 0; k < s->count; k++)
+		voters[k] = id_of(k);
+	p.hard = (struct raft_hard){wal_term(v->wal), raft_id_from_bytes(wal_vote(v->wal))};
+	p.log = wal_terms(v->wal);
+	v->raft = raft_new(&p);
+	raft_set_campaign(v->raft, true);
+	v->delivered = 0;
+	v->sync_at = 0;
+	v->led_term = 0;
+	v->tick_at = s->now + below(s, v->tick_every);
+}
+
+static void
+stop(struct sim *s, unsigned i, bool power)
+{
+	struct server *v = &s->servers[i];
+
+	raft_free(v->raft);
+	v->raft = NULL;
+	wal_close(v->wal);
+	v->wal = NULL;
+	if (power) {
+		disk_power_loss(&v->disk);
+		totals.power_losses++;
+	} else {
+		disk_restart(&v->disk);
+		totals.crashes++;
+	}
+	v->up_at = s->now + 20 + below(s, 1500);
+}
+
+static void
+noop_take(struct server *v)
+{
+	uint64_t index = raft_noop(v->raft);
+
+	if (index != 0) {
+		v->log[index] = (struct entry){terms_at(raft_log(v->raft), index), 0};
+		v->types[index] = WAL_NOOP;
+	}
+}
+
+/* ---- network ---- */
+
+static void
+packet_put(struct sim *s, unsigned from, unsigned to, struct bytes bytes)
+{
+	struct packet *p;
+
+	if (s->packet_count == PACKETS_MAX)
+		return;
+	p = &s->packets[s->packet_count++];
+	*p = (struct packet){.from = from, .to = to, .bytes = BUF_INIT(4 * 1024 * 1024)};
+	/* mostly quick, sometimes late: that is what reorders */
+	p->at = s->now + 1 + below(s, below(s, 10) == 0 ? s->delay_max * 10 : s->delay_max);
+	buf_put_bytes(&p->bytes, bytes);
+}
+
+static struct message_entry
+encode_entry(void *ctx, uint64_t index)
+{
+	struct server *v = ctx;
+
+	return (struct message_entry){v->types[index], content(v, index)};
+}
+
+static void
+messages_send(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+	struct raft_message m;
+
+	while (raft_message(v->raft, &m)) {
+		struct buf bytes = BUF_INIT(4 * 1024 * 1024);
+		unsigned to = (unsigned)m.to.low - 1;
+
+		message_encode(&m, encode_entry, v, &bytes);
+		if (s->cut[i][to] || below(s, 1000) < s->loss)
+			totals.lost++;
+		else {
+			packet_put(s, i, to, buf_bytes(&bytes));
+			if (below(s, 1000) < s->duplicate) {
+				packet_put(s, i, to, buf_bytes(&bytes));
+				totals.duplicated++;
+			}
+		}
+		buf_free(&bytes);
+	}
+}
+
+static void
+packet_deliver(struct sim *s, const struct packet *p)
+{
+	struct server *v = &s->servers[p->to];
+	struct raft_accepted accepted;
+	struct message_in in;
+
+	if (v->raft == NULL || s->cut[p->from][p->to])
+		return;
+	if (message_decode(buf_bytes(&p->bytes), &in) == -1)
+		failed(s, "a message does not decode");
+	raft_step(v->raft, &in.message, &accepted);
+	noop_take(v);
+	for (uint32_t i = 0; i < accepted.taken; i++) {
+		const struct message_entry *e = &in.entries[accepted.skipped + i];
+		uint64_t index = accepted.first + i;
+
+		v->log[index] = (struct entry){terms_at(raft_log(v->raft), index), value_of(e->data)};
+		v->types[index] = e->type;
+	}
+	if (raft_refused(v->raft) > 0)
+		failed(s, "server %u refused a message of server %u", p->to, p->from);
+	message_in_free(&in);
+}
+
+static void
+packets_deliver(struct sim *s)
+{
+	for (size_t i = 0; i < s->packet_count;) {
+		struct packet p = s->packets[i];
+
+		if (p.at > s->now) {
+			i++;
+			continue;
+		}
+		s->packets[i] = s->packets[--s->packet_count];
+		packet_deliver(s, &p);
+		buf_free(&p.bytes);
+	}
+}
+
+/* ---- invariants ---- */
+
+static void
+check_leader(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+	uint64_t term = raft_term(v->raft);
+
+	if (raft_role(v->raft) != RAFT_LEADER || term == v->led_term)
+		return;
+	v->led_term = term;
+	totals.elections++;
+	if (s->leader_of[term] != 0 && s->leader_of[term] != i + 1)
+		failed(s, "election safety: servers %u and %u lead term %" PRIu64, s->leader_of[term] - 1, i, term);
+	s->leader_of[term] = i + 1;
+	for (uint64_t index = 1; index <= s->committed_last; index++)
+		if (index > raft_log(v->raft)->last || v->log[index].term != s->committed[index].term ||
+		    v->log[index].value != s->committed[index].value)
+			failed(s,
+			    "leader completeness: server %u leads term %" PRIu64 " without committed entry %" PRIu64, i,
+			    term, index);
+}
+
+static void
+check_delivery(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+	uint64_t to = MIN(raft_commit(v->raft), raft_stable(v->raft));
+
+	for (uint64_t index = v->delivered + 1; index <= to; index++) {
+		const struct entry *e = &v->log[index];
+
+		if (index > s->committed_last) {
+			s->committed[index] = *e;
+			s->committed_last = index;
+			totals.committed++;
+		} else if (s->committed[index].term != e->term || s->committed[index].value != e->value)
+			failed(s,
+			    "state machine safety: server %u delivers entry %" PRIu64 " %" PRIu64 "/%" PRIu64
+			    ", another one delivered %" PRIu64 "/%" PRIu64,
+			    i, index, e->term, e->value, s->committed[index].term, s->committed[index].value);
+	}
+	v->delivered = MAX(v->delivered, to);
+}
+
+static void
+check_log_matching(struct sim *s)
+{
+	for (unsigned a = 0; a < s->count; a++)
+		for (unsigned b = a + 1; b < s->count; b++) {
+			struct server *x = &s->servers[a], *y = &s->servers[b];
+			uint64_t last;
+			bool same = false;
+
+			if (x->raft == NULL || y->raft == NULL)
+				continue;
+			last = MIN(raft_log(x->raft)->last, raft_log(y->raft)->last);
+			for (uint64_t index = last; index > 0; index--) {
+				bool equal = x->log[index].term == y->log[index].term;
+
+				if (x->log[index].term != terms_at(raft_log(x->raft), index))
+					failed(
+					    s, "server %u: the shell's entry %" PRIu64 " is not the core's", a, index);
+				if (same && (!equal || x->log[index].value != y->log[index].value))
+					failed(s,
+					    "log matching: servers %u and %u differ at entry %" PRIu64
+					    ", but not behind it",
+					    a, b, index);
+				same |= equal;
+			}
+		}
+}
+
+/* ---- one server's turn ---- */
+
+static void
+save(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+	uint8_t vote[WAL_ID_BYTES];
+	struct raft_save save;
+
+	if (v->sync_at != 0 || v->full_until > s->now || !raft_save_begin(v->raft, &save))
+		return;
+	if (s->chaos && below(s, 500) == 0) {
+		/* the disk is full for a while */
+		raft_save_failed(v->raft);
+		v->full_until = s->now + below(s, 300);
+		totals.full_disks++;
+		return;
+	}
+	raft_id_to_bytes(save.hard.vote, vote);
+	wal_batch_begin(v->wal, save.hard.term, vote);
+	for (uint64_t index = save.first; index <= save.last; index++)
+		wal_batch_entry(v->wal, index, v->log[index].term, v->types[index], content(v, index));
+	if (wal_batch_write(v->wal) == -1)
+		failed(s, "server %u: the log can not be written", i);
+	v->sync_at = s->now + 1 + below(s, below(s, 50) == 0 ? 400 : 6);
+}
+
+static void
+turn(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+
+	if (v->raft == NULL) {
+		if (v->up_at > s->now)
+			return;
+		start(s, i);
+	}
+	if (v->sync_at != 0 && v->sync_at <= s->now) {
+		v->sync_at = 0;
+		if (wal_sync(v->wal) == -1)
+			failed(s, "server %u: the log can not be synced", i);
+		raft_save_done(v->raft);
+		noop_take(v);
+	}
+	if (v->tick_at <= s->now) {
+		raft_tick(v->raft);
+		v->tick_at = s->now + v->tick_every;
+	}
+	if (raft_role(v->raft) == RAFT_LEADER && raft_log(v->raft)->last < ENTRIES_MAX - 64 && below(s, 8) == 0) {
+		uint32_t count = 1 + (uint32_t)below(s, 4);
+		uint64_t first;
+
+		first = raft_propose(v->raft, count);
+		for (uint32_t k = 0; k < count; k++) {
+			v->log[first + k] = (struct entry){raft_term(v->raft), s->next_value++};
+			v->types[first + k] = WAL_DATA;
+		}
+	}
+	save(s, i);
+	messages_send(s, i);
+	check_leader(s, i);
+	check_delivery(s, i);
+}
+
+/* ---- faults ---- */
+
+static void
+partition(struct sim *s)
+{
+	unsigned kind = (unsigned)below(s, 4), one = (unsigned)below(s, s->count);
+	uint64_t side = below(s, UINT64_C(1) << s->count);
+
+	memset(s->cut, 0, sizeof s->cut);
+	if (kind == 0)
+		return;
+	totals.partitions++;
+	for (unsigned a = 0; a < s->count; a++)
+		for (unsigned b = 0; b < s->count; b++)
+			if (kind == 1) /* two sides */
+				s->cut[a][b] = (side >> a & 1) != (side >> b & 1);
+			else if (kind == 2) /* one hears nobody */
+				s->cut[a][b] = b == one;
+			else /* some pairs, one way */
+				s->cut[a][b] = below(s, 3) == 0;
+}
+
+static void
+faults(struct sim *s)
+{
+	if (below(s, 400) == 0)
+		partition(s);
+	if (below(s, 700) == 0) {
+		unsigned i = (unsigned)below(s, s->count);
+
+		if (s->servers[i].raft != NULL)
+			stop(s, i, below(s, 2) == 0);
+	}
+	/* all at once, as when the power fails */
+	if (below(s, 6000) == 0)
+		for (unsigned i = 0; i < s->count; i++)
+			if (s->servers[i].raft != NULL)
+				stop(s, i, true);
+	if (below(s, 1000) == 0) {
+		s->loss = below(s, 4) * 60;
+		s->duplicate = below(s, 3) * 80;
+		s->delay_max = 2 + below(s, 40);
+	}
+}
+
+static void
+run_for(struct sim *s, uint64_t ms)
+{
+	for (uint64_t end = s->now + ms; s->now < end; s->now++) {
+		if (s->chaos)
+			faults(s);
+		packets_deliver(s);
+		for (unsigned i = 0; i < s->count; i++)
+			turn(s, i);
+		if (s->now % 100 == 0)
+			check_log_matching(s);
+	}
+}
+
+static void
+run_seed(uint64_t seed)
+{
+	static struct sim s;
+	uint64_t before;
+
+	memset(&s, 0, sizeof s);
+	s.seed = s.random = seed;
+	s.count = seed % 2 == 0 ? 3 : 5;
+	s.servers = xcalloc(s.count, sizeof *s.servers);
+	s.next_value = 1;
+	s.delay_max = 10;
+	s.chaos = true;
+	for (unsigned i = 0; i < s.count; i++) {
+		disk_init(&s.servers[i].disk);
+		s.servers[i].disk.random = below(&s, UINT64_MAX);
+		s.servers[i].tick_every = 45 + below(&s, 11);
+	}
+	run_for(&s, CHAOS_MS);
+	/* all is well again: what was delivered is still there, and the cluster goes on */
+	s.chaos = false;
+	memset(s.cut, 0, sizeof s.cut);
+	s.loss = s.duplicate = 0;
+	s.delay_max = 5;
+	run_for(&s, HEAL_MS / 2);
+	before = s.committed_last;
+	run_for(&s, HEAL_MS / 2);
+	if (s.committed_last == before && before < ENTRIES_MAX - 64)
+		failed(&s, "liveness: nothing was committed after all was healed");
+	for (unsigned i = 0; i < s.count; i++)
+		if (s.servers[i].delivered < before)
+			failed(&s, "durability: server %u has delivered up to %" PRIu64 " of %" PRIu64, i,
+			    s.servers[i].delivered, before);
+	for (unsigned i = 0; i < s.count; i++) {
+		raft_free(s.servers[i].raft);
+		wal_close(s.servers[i].wal);
+		disk_free(&s.servers[i].disk);
+	}
+	for (size_t i = 0; i < s.packet_count; i++)
+		buf_free(&s.packets[i].bytes);
+	free(s.servers);
+	totals.seeds++;
+	totals.ms += s.now;
+}
+
+int
+main(int argc, char **argv)
+{
+	time_t start_time = time(NULL);
+
+	if (argc > 1)
+		run_seed(strtoull(argv[1], NULL, 10));
+	else
+		for (uint64_t seed = 1; seed <= SEEDS && (seed <= SEEDS_MIN || time(NULL) - start_time < SECONDS);
+		     seed++)
+			run_seed(seed);
+	printf("ok 1 - %" PRIu64 " seeds, %" PRIu64 " simulated seconds: %" PRIu64 " elections, %" PRIu64
+	       " entries committed, %" PRIu64 " process deaths, %" PRIu64 " power losses, %" PRIu64
+	       " torn logs cut, %" PRIu64 " full disks, %" PRIu64 " partitions, %" PRIu64 " messages lost, %" PRIu64
+	       " doubled\n",
+	    totals.seeds, totals.ms / 1000, totals.elections, totals.committed, totals.crashes, totals.power_losses,
+	    totals.cut_logs, totals.full_disks, totals.partitions, totals.lost, totals.duplicated);
+	return 0;
+}
