@@ -86,8 +86,8 @@ suite_gone() { ! kill -0 "$SUITE_PID" 2>/dev/null; }
 # kill_suite SIGNAL: to the supervisor, waits for its end.
 kill_suite() {
 	kill "-$1" "$SUITE_PID" 2>/dev/null || true
-	wait "$SUITE_PID" 2>/dev/null
-	SUITE_STATUS=$?
+	SUITE_STATUS=0
+	wait "$SUITE_PID" 2>/dev/null || SUITE_STATUS=$?
 	wait_for 10 no_daemons
 }
 no_daemons() { ! pgrep -f -- "-r $DATA/run" >/dev/null; }
@@ -97,8 +97,8 @@ stop_suite() {
 		kill -TERM "$SUITE_PID" 2>/dev/null || true
 		local end=$((SECONDS + 15))
 		while suite_alive && [ $SECONDS -lt $end ]; do sleep 0.05; done
-		suite_alive && kill -KILL "$SUITE_PID" 2>/dev/null
-		wait "$SUITE_PID" 2>/dev/null
+		if suite_alive; then kill -KILL "$SUITE_PID"; fi
+		wait "$SUITE_PID" 2>/dev/null || true
 	fi
 	[ -z "${ADDR_LOCK-}" ] || rmdir "$ADDR_LOCK" 2>/dev/null || true
 	# what a failed test leaves to read
