@@ -583,13 +583,37 @@ drop_mesh(struct cache *c)
 	}
 }
 
+/* One [Kind, Name] of a notice. */
+static void
+drop_noticed(struct cache *c, struct mp *in)
+{
+	struct bytes kind;
+	char name[QUESTION_TEXT_MAX];
+
+	if (mp_array(in) != 2) {
+		drop_all(c); /* not understood: nothing can be trusted */
+		return;
+	}
+	kind = mp_str(in);
+	if (bytes_to_str(mp_str(in), name, sizeof name) == -1)
+		return; /* longer than any question */
+	lower(name);
+	if (bytes_is(kind, "service")) {
+		drop_named(c, CACHE_SERVICE, name);
+		drop_mesh(c);
+	} else if (bytes_is(kind, "node")) {
+		drop_named(c, CACHE_NODE, name);
+	} else {
+		drop_all(c); /* "reset", and what later versions may tell */
+	}
+}
+
 static void
 on_notice(void *ctx, const struct ipc_answer *answer)
 {
 	struct cache *c = ctx;
 	struct mp in = mp_of(answer->body);
-	struct bytes kind;
-	char name[QUESTION_TEXT_MAX];
+	uint32_t count;
 
 	if (!answer->more) { /* lost or refused: entries are of unknown age */
 		c->subscription = NULL;
@@ -599,20 +623,8 @@ on_notice(void *ctx, const struct ipc_answer *answer)
 		return;
 	}
 	ipc_grant(c->subscription, (uint32_t)answer->body.size);
-	if (mp_array(&in) != 2)
-		return;
-	kind = mp_str(&in);
-	if (bytes_to_str(mp_str(&in), name, sizeof name) == -1)
-		return; /* longer than any question */
-	lower(name);
-	if (bytes_is(kind, "reset")) {
-		drop_all(c);
-	} else if (bytes_is(kind, "service")) {
-		drop_named(c, CACHE_SERVICE, name);
-		drop_mesh(c);
-	} else if (bytes_is(kind, "node")) {
-		drop_named(c, CACHE_NODE, name);
-	}
+	for (count = mp_array(&in); count > 0 && mp_ok(&in); count--)
+		drop_noticed(c, &in);
 }
 
 /* First on the new connection, so that no answer comes by it without notices behind. */
