@@ -2,8 +2,8 @@
  * child.c - one daemon under supervision (contract: child.h; callers: main.c, reload.c, stop.c)
  *
  * DOWN waits for its back-off timer, STARTING for the answer to Daemon.Ready, READY is pinged each second, STOPPING is not started
- * again, GONE is the end. The process' death (ev_child) leads from STARTING and READY to DOWN, from STOPPING to GONE. A process whose
- * control connection ends while it lives is of no use: it is killed, and its death does the rest.
+ * again, GONE is the end. The process' death (ev_child) leads from STARTING and READY to DOWN, from STOPPING to GONE. A process that lives on
+ * without its control connection is of no use: it is killed, and its death does the rest.
  */
 #include "child.h"
 
@@ -25,6 +25,7 @@
 #include "spawn.h"
 #include "suite.h"
 
+#define LOST_S 2                /* so long may a daemon live on without its control connection */
 #define CLOSE_LISTENERS_MS 1000 /* a back-off longer than this: refuse clients instead of keeping them waiting */
 
 enum child_state { CHILD_DOWN, CHILD_STARTING, CHILD_READY, CHILD_STOPPING, CHILD_GONE };
@@ -47,7 +48,8 @@ struct child {
 	bool external; /* not our child process */
 	bool was_ready;
 	unsigned incarnation;
-	unsigned silent_s; /* ticks since the ping that is unanswered */
+	unsigned silent_s; /* ticks since the ping that is unanswered, or since lost */
+	bool lost;         /* its control connection is gone */
 	int64_t starting_s;
 	struct backoff backoff;
 	struct ipc_peer *control;
@@ -160,9 +162,8 @@ on_control_down(void *ctx)
 		}
 		return;
 	}
-	/* As a rule it is dead and ev_child tells in this very turn; this is for one that lives on without a connection. */
-	if (c->state == CHILD_STARTING || c->state == CHILD_READY)
-		child_kill(c, SIGKILL);
+	/* As a rule it is on its way out, with a status to tell: one that lives on without a connection is killed by child_tick. */
+	c->lost = true;
 }
 
 static void
@@ -222,6 +223,7 @@ static void
 greet(struct child *c)
 {
 	ipc_peer_watch(c->control, NULL, on_control_down, c);
+	c->lost = false;
 	set_state(c, CHILD_STARTING);
 	c->incarnation++;
 	(void)child_call(c, "Daemon.Ready", bytes_of(NULL, 0), 0, on_ready, c);
@@ -451,6 +453,11 @@ child_tick(struct child *c)
 {
 	const struct ipc_call_options options = {.timeout_ms = 0};
 
+	if (c->lost && !c->external) {
+		if (++c->silent_s >= LOST_S)
+			child_kill(c, SIGKILL);
+		return;
+	}
 	if (c->state == CHILD_STARTING && !c->external && ++c->starting_s * 1000 >= c->row->start_ms) {
 		log_errorx(
 		    "agent", "daemon does not become ready -- killing it: daemon=%s pid=%ld", c->name, (long)c->pid);
