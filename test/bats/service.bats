@@ -38,9 +38,10 @@ not_passing() { [ "$(api '/v1/health/service/mysrv?passing')" = '[]' ]; }
 	echo 429 >"$DIR/status"
 	wait_for 5 warned
 	in_dns
+	not_passing
 	kill -KILL "$WEB"
-	wait_for 5 not_passing
-	not_in_dns
+	wait_for 5 not_in_dns
+	not_passing
 	ask mysrv.service.consul | grep -qE '^consul\.\s+0\s+IN\s+SOA\s+ns\.consul\. hostmaster\.consul\.'
 }
 warned() { api /v1/health/checks/mysrv | grep -q '"Status":"warning"'; }
