@@ -151,11 +151,16 @@ evaluate(struct serve *s, struct query *q)
 		return query_fail(q, 0, "the store can not be read");
 	if (q->endpoint->read(q) == -1)
 		return -1;
-	if (store_txn_result(q->txn, error) == STORE_DAMAGED)
+	switch (store_txn_result(q->txn, NULL)) {
+	case STORE_DONE:
+		return 0;
+	case STORE_DAMAGED:
+		(void)store_txn_result(q->txn, error);
 		catalogd_store_damaged(s->c, error);
-	if (store_txn_result(q->txn, error) != STORE_DONE)
+	default:
+		(void)store_txn_result(q->txn, error);
 		return query_fail(q, 0, "the store can not be read: %s", error);
-	return 0;
+	}
 }
 
 int
