@@ -372,11 +372,11 @@ checks_set(struct checks *k, const struct checks_options *options)
 }
 
 size_t
-checks_count(const struct checks *k, bool ttl)
+checks_count(const struct checks *k, const char *kind)
 {
 	size_t count = 0;
 
 	for (const struct check_runner *r = k->first; r != NULL; r = r->next)
-		count += (r->kind == &kind_ttl) == ttl;
+		count += strcmp(r->kind->name, kind) == 0;
 	return count;
 }

@@ -54,7 +54,8 @@ MUST_USE int checks_ttl_update(struct checks *k, struct local_check *c, enum sta
 void checks_changed(struct checks *k, const struct local_check *c);
 /* Another set of services: likewise. */
 void checks_services_changed(struct checks *k);
-size_t checks_count(const struct checks *k, bool ttl); /* runners: TTL ones, or all others */
+/* Runners of one kind: "ttl", "script". */
+size_t checks_count(const struct checks *k, const char *kind);
 
 /* ---- for the kinds (check_net.c, check_alias.c, check_helper.c) ---- */
 

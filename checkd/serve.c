@@ -597,7 +597,7 @@ static void
 stats(struct serve *v, struct ipc_stream *s)
 {
 	const struct local *l = v->registrar->local;
-	size_t services = 0, checks = 0, ttls = checks_count(v->registrar->checks, true);
+	size_t services = 0, checks = 0, ttls = checks_count(v->registrar->checks, "ttl");
 	struct buf out = BUF_INIT(4096);
 	char text[24];
 
@@ -606,7 +606,7 @@ stats(struct serve *v, struct ipc_stream *s)
 	for (size_t i = 0; i < local_check_count(l); i++)
 		checks += !local_check_at(l, i)->deleted;
 	mp_put_map(&out, 4);
-	snprintf(text, sizeof text, "%zu", checks_count(v->registrar->checks, false));
+	snprintf(text, sizeof text, "%zu", checks_count(v->registrar->checks, "script"));
 	mp_put_kv_cstr(&out, "check_monitors", text);
 	snprintf(text, sizeof text, "%zu", ttls);
 	mp_put_kv_cstr(&out, "check_ttls", text);
