@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare.h"
 #include "log.h"
 #include "mem.h"
 
@@ -238,11 +239,17 @@ fnv1a(struct bytes data)
 static void
 hash_service(const struct local *l, struct local_service *s)
 {
-	struct buf b = BUF_INIT(MESSAGE_BYTES_MAX);
+	struct buf b = BUF_INIT(MESSAGE_BYTES_MAX), json = BUF_INIT(MESSAGE_BYTES_MAX);
+	struct mp in;
 
+	/* Over what a client sees: nothing else may change it. */
 	local_encode_service(l, s, false, &b);
-	s->hash = fnv1a(buf_bytes(&b));
+	in = mp_of(buf_bytes(&b));
+	if (schema_to_json(&agent_service_schema, &in, &json, 0) == -1)
+		panic("service %s: no JSON form", s->id);
+	s->hash = fnv1a(buf_bytes(&json));
 	buf_free(&b);
+	buf_free(&json);
 }
 
 void
@@ -296,7 +303,9 @@ local_put_service(struct local *l, const struct service_plan *plan, const struct
 	s->deleted = false;
 	changed |= replace(&s->name, plan->name);
 	changed |= replace(&s->token, origin->token);
-	changed |= replace_buf(&s->message, plan->message, MESSAGE_BYTES_MAX);
+	/* Said the same in other bytes (a restored file and a request, say) it is the same. */
+	if (changed || !compare_forms(&node_service_schema, buf_bytes(&s->message), plan->message))
+		changed |= replace_buf(&s->message, plan->message, MESSAGE_BYTES_MAX);
 	s->source = origin->source;
 	s->sidecar = origin->sidecar;
 	if (changed) {

@@ -340,13 +340,13 @@ persist_load_services(struct persist *p, const struct persist_loader *loader)
 		struct buf message = BUF_INIT(FILE_BYTES_MAX);
 		struct persisted_service form;
 		struct node_service service = {0};
-		const char *why = "no service in it";
+		const char *why = NULL;
 
 		if (read_form(p->dirs[SERVICES], names[i], &persisted_service_schema, &message, &form, &why) == -1 ||
 		    form.service.size == 0 || schema_decode(&node_service_schema, form.service, &service, &why) == -1 ||
 		    service.id.size == 0) {
 			log_errorx(LOG, "Failed decoding service file: file=services/%s error=%s", log_quote(names[i]),
-			    log_quote(why));
+			    log_quote(why != NULL ? why : "nothing in it"));
 		} else {
 			settle_name(p, SERVICES, names[i], service.id);
 			if (!loader->service(loader->ctx, &form, &service)) {
@@ -389,13 +389,13 @@ persist_load_checks(struct persist *p, const struct persist_loader *loader)
 		struct persisted_check form;
 		struct persisted_state state = {0};
 		struct health_check check = {0};
-		const char *why = "no check in it";
+		const char *why = NULL;
 
 		if (read_form(p->dirs[CHECKS], names[i], &persisted_check_schema, &message, &form, &why) == -1 ||
 		    form.check.size == 0 || schema_decode(&health_check_schema, form.check, &check, &why) == -1 ||
 		    check.check_id.size == 0) {
 			log_errorx(LOG, "Failed decoding check file: file=checks/%s error=%s", log_quote(names[i]),
-			    log_quote(why));
+			    log_quote(why != NULL ? why : "nothing in it"));
 		} else {
 			settle_name(p, CHECKS, names[i], check.check_id);
 			load_state(p, check.check_id, &state_message, &state);
