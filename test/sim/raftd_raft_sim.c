@@ -23,14 +23,14 @@
 #include "raft.h"
 #include "wal.h"
 
-#define SEEDS 400
+#define SEEDS 600
 #define SEEDS_MIN 12
 #define SECONDS 18
 #define SERVERS_MAX 5
 #define ENTRIES_MAX 8192
 #define PACKETS_MAX 2048
-#define CHAOS_MS 12000
-#define HEAL_MS 8000
+#define CHAOS_MS 8000
+#define HEAL_MS 2000
 #define SEGMENT_BYTES (64u * WAL_BLOCK_BYTES)
 
 struct entry {
@@ -65,7 +65,8 @@ struct sim {
 	bool cut[SERVERS_MAX][SERVERS_MAX]; /* from, to */
 	uint64_t loss, duplicate;           /* per thousand */
 	uint64_t delay_max;
-	struct entry committed[ENTRIES_MAX]; /* what some server delivered */
+	uint64_t partition_every, death_every, propose_every; /* ms, on the average */
+	struct entry committed[ENTRIES_MAX];                  /* what some server delivered */
 	uint64_t committed_last;
 	unsigned leader_of[ENTRIES_MAX]; /* by term, server + 1 */
 	uint64_t next_value;
@@ -204,7 +205,7 @@ stop(struct sim *s, unsigned i, bool power)
 		disk_restart(&v->disk);
 		totals.crashes++;
 	}
-	v->up_at = s->now + 20 + below(s, 1500);
+	v->up_at = s->now + 5 + below(s, s->death_every * 2);
 }
 
 static void
@@ -228,7 +229,7 @@ packet_put(struct sim *s, unsigned from, unsigned to, struct bytes bytes)
 	if (s->packet_count == PACKETS_MAX)
 		return;
 	p = &s->packets[s->packet_count++];
-	*p = (struct packet){.from = from, .to = to, .bytes = BUF_INIT(4 * 1024 * 1024)};
+	*p = (struct packet){.from = from, .to = to, .bytes = BUF_INIT(32 * 1024 * 1024)};
 	/* mostly quick, sometimes late: that is what reorders */
 	p->at = s->now + 1 + below(s, below(s, 10) == 0 ? s->delay_max * 10 : s->delay_max);
 	buf_put_bytes(&p->bytes, bytes);
@@ -249,7 +250,7 @@ messages_send(struct sim *s, unsigned i)
 	struct raft_message m;
 
 	while (raft_message(v->raft, &m)) {
-		struct buf bytes = BUF_INIT(4 * 1024 * 1024);
+		struct buf bytes = BUF_INIT(32 * 1024 * 1024);
 		unsigned to = (unsigned)m.to.low - 1;
 
 		message_encode(&m, encode_entry, v, &bytes);
@@ -428,7 +429,8 @@ turn(struct sim *s, unsigned i)
 		raft_tick(v->raft);
 		v->tick_at = s->now + v->tick_every;
 	}
-	if (raft_role(v->raft) == RAFT_LEADER && raft_log(v->raft)->last < ENTRIES_MAX - 64 && below(s, 8) == 0) {
+	if (raft_role(v->raft) == RAFT_LEADER && raft_log(v->raft)->last < ENTRIES_MAX - 64 &&
+	    below(s, s->propose_every) == 0) {
 		uint32_t count = 1 + (uint32_t)below(s, 4);
 		uint64_t first;
 
@@ -469,9 +471,9 @@ partition(struct sim *s)
 static void
 faults(struct sim *s)
 {
-	if (below(s, 400) == 0)
+	if (below(s, s->partition_every) == 0)
 		partition(s);
-	if (below(s, 700) == 0) {
+	if (below(s, s->death_every) == 0) {
 		unsigned i = (unsigned)below(s, s->count);
 
 		if (s->servers[i].raft != NULL)
@@ -516,10 +518,14 @@ run_seed(uint64_t seed)
 	s.next_value = 1;
 	s.delay_max = 10;
 	s.chaos = true;
+	/* from calm days with much traffic to storms in which hardly anything is ever committed */
+	s.partition_every = 30 + below(&s, 400);
+	s.death_every = 50 + below(&s, 600);
+	s.propose_every = 4 + below(&s, 60);
 	for (unsigned i = 0; i < s.count; i++) {
 		disk_init(&s.servers[i].disk);
 		s.servers[i].disk.random = below(&s, UINT64_MAX);
-		s.servers[i].tick_every = 45 + below(&s, 11);
+		s.servers[i].tick_every = 9 + below(&s, 3);
 	}
 	run_for(&s, CHAOS_MS);
 	/* all is well again: what was delivered is still there, and the cluster goes on */
