@@ -398,13 +398,16 @@ config_assemble(struct config *c, struct flag_sources *f, struct config_error *e
 }
 
 static struct config *
-load(const char *cwd, int argc, char *const *argv, struct config_error *e)
+load(const char *cwd, int argc, char *const *argv, const struct config *running, struct config_error *e)
 {
 	struct config *c = config_new(cwd, argc, argv);
 	struct flag_sources f = {0};
 
-	if (config_flags(c, &f, e) == 0 && config_assemble(c, &f, e) == 0)
+	c->running = running;
+	if (config_flags(c, &f, e) == 0 && config_assemble(c, &f, e) == 0) {
+		c->running = NULL;
 		return c;
+	}
 	config_free(c);
 	return NULL;
 }
@@ -413,7 +416,7 @@ struct config *
 config_load(int argc, char *const *argv, struct config_error *e)
 {
 	char *cwd = getcwd(NULL, 0);
-	struct config *c = load(cwd == NULL ? "/" : cwd, argc, argv, e);
+	struct config *c = load(cwd == NULL ? "/" : cwd, argc, argv, NULL, e);
 
 	free(cwd);
 	return c;
@@ -465,7 +468,7 @@ keep_running(struct config *c, const struct config *running)
 struct config *
 config_reload(const struct config *running, struct config_error *e)
 {
-	struct config *c = load(running->cwd, running->argc, running->argv, e);
+	struct config *c = load(running->cwd, running->argc, running->argv, running, e);
 
 	if (c == NULL)
 		return NULL;

@@ -562,11 +562,21 @@ check_start(struct config *c, struct config_error *e)
 	enum log_level level;
 	bool known = false;
 
-	if (log_level_parse(config_str(c, "log_level"), &level) == -1)
-		return config_fail(e, "Invalid log level: %s. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]",
-		    config_str(c, "log_level"));
+	if (log_level_parse(config_str(c, "log_level"), &level) == -1) {
+		text = config_str(c, "log_level");
+		if (c->running == NULL)
+			return config_fail(e,
+			    "Invalid log level: %s. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]%s", text,
+			    config_where(c, "log_level"));
+		texts_add(c, &c->warnings, "Invalid log level in new configuration: level=%s", text);
+		config_set_str(c, "log_level", config_str(c->running, "log_level"));
+		text = config_str(c, "acl.default_policy");
+	}
 	if (config_bool(c, "enable_syslog") && syslog_facility_parse(config_str(c, "syslog_facility")) == -1)
 		return config_fail(e, "invalid syslog facility: %s", config_str(c, "syslog_facility"));
+	if (strspn(config_str(c, "unix_sockets.mode"), "01234567") != strlen(config_str(c, "unix_sockets.mode")))
+		return config_fail(e, "Failed setting up socket: invalid mode specified: %s%s",
+		    config_str(c, "unix_sockets.mode"), config_where(c, "unix_sockets.mode"));
 	if (*config_str(c, "node_id") != '\0' && uuid_problem(config_str(c, "node_id")) != NULL)
 		return config_fail(e, "failed to setup node ID: specified NodeID is invalid: %s",
 		    uuid_problem(config_str(c, "node_id")));
@@ -775,7 +785,7 @@ check_supported(struct config *c, struct config_error *e)
 		return config_fail(
 		    e, "acl.enabled with acl.default_policy = \"deny\" is not supported by this version of consuld");
 	for (size_t i = 0; i < param_count; i++)
-		if ((params[i].flags & (PARAM_LATER | PARAM_REFUSED)) != 0 && asks(c, i))
+		if ((param_without_effect(&params[i]) || (params[i].flags & PARAM_REFUSED) != 0) && asks(c, i))
 			texts_add(c, &c->warnings, "%s is not supported by this version of consuld and has no effect",
 			    params[i].name);
 	if (config_list_count(c, "watches") > 0)

@@ -121,7 +121,7 @@ config_dump_params(FILE *out)
 		    : (p->flags & PARAM_NOT_USER) != 0   ? "dropped"
 		    : (p->flags & PARAM_DERIVED) != 0    ? "computed"
 		    : (p->flags & PARAM_REFUSED) != 0    ? "refused"
-		    : (p->flags & PARAM_LATER) != 0      ? "later"
+		    : param_without_effect(p)            ? "later"
 							 : "",
 		    p->other == NULL ? "" : p->other, p->doc == NULL ? "" : p->doc);
 	}

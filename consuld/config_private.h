@@ -38,8 +38,9 @@ struct config {
 	char **argv;
 	char *cwd; /* relative paths start here */
 	bool dev;
-	bool fragments;  /* configtest: no data_dir needed */
-	bool validating; /* no agent: what only a start would notice is left out */
+	const struct config *running; /* while a reload is read; NULL: a start */
+	bool fragments;               /* configtest: no data_dir needed */
+	bool validating;              /* no agent: what only a start would notice is left out */
 	struct texts warnings, notices;
 	struct value *services, *checks, *watches; /* canonical: CamelCase keys, defaults filled in */
 	struct config_listen *listens;

@@ -37,6 +37,7 @@ enum param_type {
 #define PARAM_FLAG_ONLY (1u << 10) /* a flag without a key */
 #define PARAM_NOT_USER (1u << 11)  /* a file may name it, the value is dropped without a word */
 #define PARAM_TEMPLATE (1u << 12)  /* addresses: config_template.c */
+#define PARAM_MOOT (1u << 13)      /* accepted for compatibility; having no effect is right */
 
 /* Daemons by bit, for the used-by column. */
 #define USE_RAFTD (1u << 0)
@@ -69,6 +70,8 @@ int param_index(const char *name);
 int param_by_flag(const char *flag);
 /* Is there a row below name, i.e. is it a block? */
 bool param_is_block(const char *name);
+/* A row that a user may set and that nothing reads yet. */
+bool param_without_effect(const struct param *p);
 /* "bool", "int", ... for the manual. */
 const char *param_type_name(enum param_type type);
 

@@ -372,7 +372,7 @@ test_resolved_files_read_back(void **state)
 	put_file("a.json", "{\"dns_config\":{\"service_ttl\":{\"kubernetes.io/"
 			   "x\":\"5s\",\"*\":\"1m\"}},\"node_meta\":{\"q\":\"a\\\"b\\\\c\\u0001\"},"
 			   "\"recursors\":[\"127.0.0.9\"],\"acl\":{\"tokens\":{\"default\":\"secret-token\"}},"
-			   "\"limits\":{\"rpc_rate\":2.5},"
+			   "\"limits\":{\"kv_max_value_size\":1000},"
 			   "\"service\":{\"Name\":\"web\",\"port\":80,\"check\":{\"id\":\"c\",\"ttl\":\"5s\"},"
 			   "\"checks\":[{\"ttl\":\"6s\"}],"
 			   "\"token\":\"t\",\"connect\":{\"sidecar_service\":{}}},\"check\":{\"id\":\"m\",\"name\":"
@@ -410,7 +410,8 @@ test_resolved_files_read_back(void **state)
 	conf_free(f);
 	f = conf_load("out/catalogd.conf", error);
 	assert_non_null(f);
-	assert_true(conf_float(f, "limits.rpc_rate", 0) == 2.5);
+	assert_int_equal(conf_int(f, "limits.kv_max_value_size", 0), 1000);
+	assert_false(conf_has(f, "dns_config"));
 	assert_int_equal(conf_int(f, "consuld.catalog_map_size", 0), INT64_C(1) << 40);
 	conf_free(f);
 	f = conf_load("out/httpd.conf", error);
@@ -458,6 +459,15 @@ test_reload_takes_what_may_change(void **state)
 	assert_int_equal(config_notice_count(next), 2);
 	config_free(c); /* the new one stands alone */
 	assert_string_equal(config_listen_at(next, 0).address, "127.0.0.1:8500");
+	c = next;
+
+	put_file("conf.d/a.json", "{\"log_level\":\"bogus\",\"node_meta\":{\"a\":\"3\"}}");
+	next = config_reload(c, &e);
+	assert_non_null(next);
+	assert_true(warned(next, "Invalid log level in new configuration: level=bogus"));
+	assert_string_equal(config_str(next, "log_level"), "INFO");
+	assert_string_equal(config_map_value(next, "node_meta", 0), "3");
+	config_free(c);
 	c = next;
 
 	put_file("conf.d/a.json", "{\"node_meta\":\n  {\"a\":}}");
