@@ -20,7 +20,7 @@ struct buf {
 	bool overflow;
 };
 
-#define BUF_INIT(max_bytes) ((struct buf) {.max = (max_bytes)})
+#define BUF_INIT(max_bytes) ((struct buf){.max = (max_bytes)})
 
 void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer stays usable and empty. */

@@ -34,7 +34,8 @@ conf_load(const char *path, char error[CONF_ERROR_MAX])
 		return NULL;
 	}
 	if (config_read(&c->file, f) == CONFIG_FALSE) {
-		snprintf(error, CONF_ERROR_MAX, "%s: line %d: %s", path, config_error_line(&c->file), config_error_text(&c->file));
+		snprintf(error, CONF_ERROR_MAX, "%s: line %d: %s", path, config_error_line(&c->file),
+		    config_error_text(&c->file));
 		fclose(f);
 		conf_free(c);
 		errno = EBADMSG;
@@ -188,6 +189,6 @@ conf_listen_count(const struct conf *c)
 struct conf_listen
 conf_listen_at(const struct conf *c, size_t i)
 {
-	return (struct conf_listen) {
+	return (struct conf_listen){
 	    member(c, "listen", i, "name"), member(c, "listen", i, "address"), member(c, "listen", i, "mode")};
 }

@@ -143,8 +143,8 @@ duration_error_text(enum duration_error error, struct bytes text, char *out, siz
 		return;
 	case DURATION_UNKNOWN_UNIT:
 		(void)parse(text, &ns, &unit);
-		snprintf(out, size, "time: unknown unit \"%.*s\" in duration \"%.*s\"", (int)MIN(unit.size, (size_t)256),
-		    (const char *)unit.data, length, (const char *)text.data);
+		snprintf(out, size, "time: unknown unit \"%.*s\" in duration \"%.*s\"",
+		    (int)MIN(unit.size, (size_t)256), (const char *)unit.data, length, (const char *)text.data);
 		return;
 	case DURATION_OK:
 	case DURATION_INVALID:
@@ -211,7 +211,7 @@ clock_ns(clockid_t clock)
 struct monotime
 monotime_now(void)
 {
-	return (struct monotime) {clock_ns(CLOCK_MONOTONIC)};
+	return (struct monotime){clock_ns(CLOCK_MONOTONIC)};
 }
 
 int64_t
@@ -223,7 +223,7 @@ monotime_since_ns(struct monotime start)
 struct monotime
 boottime_now(void)
 {
-	return (struct monotime) {clock_ns(CLOCK_BOOTTIME)};
+	return (struct monotime){clock_ns(CLOCK_BOOTTIME)};
 }
 
 int64_t

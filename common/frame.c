@@ -57,7 +57,8 @@ frame_decode(struct bytes in, struct frame *out, size_t *used, size_t *need)
 }
 
 void
-frame_put_head(struct buf *out, enum frame_kind kind, unsigned flags, uint32_t stream, uint16_t more_streams, size_t payload)
+frame_put_head(
+    struct buf *out, enum frame_kind kind, unsigned flags, uint32_t stream, uint16_t more_streams, size_t payload)
 {
 	uint8_t *p = buf_space(out, FRAME_HEAD_BYTES);
 	size_t length = payload + (size_t)more_streams * 4;

@@ -43,6 +43,7 @@ struct frame {
  * size once the head is there, else FRAME_HEAD_BYTES. -1: not a frame of ours (bad kind, flags or length); drop the connection.
  */
 MUST_USE int frame_decode(struct bytes in, struct frame *out, size_t *used, size_t *need);
-void frame_put_head(struct buf *out, enum frame_kind kind, unsigned flags, uint32_t stream, uint16_t more_streams, size_t payload);
+void frame_put_head(
+    struct buf *out, enum frame_kind kind, unsigned flags, uint32_t stream, uint16_t more_streams, size_t payload);
 
 #endif

@@ -27,9 +27,9 @@
 #include "net.h"
 #include "uuid.h"
 
-#define READ_BYTES (64u * 1024)	     /* room for one read */
+#define READ_BYTES (64u * 1024)        /* room for one read */
 #define READ_TURN_BYTES (1024u * 1024) /* then other connections get their turn */
-#define KEEP_BYTES (256u * 1024)     /* larger buffers are given back when empty */
+#define KEEP_BYTES (256u * 1024)       /* larger buffers are given back when empty */
 #define PEER_BYTES_MAX (64u * 1024 * 1024)
 #define CALL_ARGS_INLINE 160
 #define FDS_MAX 64
@@ -91,12 +91,12 @@ struct passed_fd {
 struct ipc_conn {
 	struct ring all, dirty;
 	struct ipc *ipc;
-	struct ipc_peer *peer; /* NULL: accepted */
+	struct ipc_peer *peer;     /* NULL: accepted */
 	struct dispatch *dispatch; /* NULL: serves nothing */
 	int fd;
 	struct ev_io read, write;
 	struct buf in, out;
-	size_t sent;	   /* bytes of out that are written */
+	size_t sent;       /* bytes of out that are written */
 	uint64_t out_base; /* place of out.data[0] in the output */
 	struct passed_fd fds_out[FDS_MAX];
 	size_t fds_out_count;
@@ -323,7 +323,7 @@ conn_queue_fd(struct ipc_conn *c, int fd)
 {
 	if (c->fds_out_count == FDS_MAX)
 		panic("ipc: %d descriptors wait to be sent to %s", FDS_MAX, c->program);
-	c->fds_out[c->fds_out_count++] = (struct passed_fd) {c->out_base + c->out.used, fd};
+	c->fds_out[c->fds_out_count++] = (struct passed_fd){c->out_base + c->out.used, fd};
 }
 
 /* One sendmsg: as much as goes, up to the next descriptor; a descriptor goes with its frame's first byte. */
@@ -444,7 +444,7 @@ stream_new(struct ipc_conn *c, uint32_t id)
 		ipc->free_streams = s->slot.next;
 	else
 		s = xmalloc(sizeof *s);
-	*s = (struct ipc_stream) {.slot = {.id = id}, .conn = c, .fd = -1};
+	*s = (struct ipc_stream){.slot = {.id = id}, .conn = c, .fd = -1};
 	table_insert(&c->streams, &s->slot);
 	return s;
 }
@@ -466,7 +466,8 @@ static const uint8_t empty_map[] = {0x80};
 
 /* error, status and body of a REPLY: the head's length is known only when they are written. */
 static void
-put_reply(struct ipc_conn *c, struct bytes error, unsigned status, struct bytes body, unsigned flags, struct ipc_stream **streams, size_t count)
+put_reply(struct ipc_conn *c, struct bytes error, unsigned status, struct bytes body, unsigned flags,
+    struct ipc_stream **streams, size_t count)
 {
 	struct buf *out = &c->out;
 	size_t start = out->used, length;
@@ -480,7 +481,8 @@ put_reply(struct ipc_conn *c, struct bytes error, unsigned status, struct bytes 
 		body = bytes_of(empty_map, sizeof empty_map);
 	buf_put_bytes(out, body);
 	if (out->overflow) { /* over 256 MiB wait for this peer, or the answer alone is that large */
-		log_errorx("agent", "ipc: answer too large, connection dropped: peer=%s bytes=%zu", c->program, body.size);
+		log_errorx(
+		    "agent", "ipc: answer too large, connection dropped: peer=%s bytes=%zu", c->program, body.size);
 		conn_drop(c);
 		return;
 	}
@@ -576,7 +578,8 @@ ipc_stream_credit(const struct ipc_stream *s)
 }
 
 void
-ipc_stream_watch(struct ipc_stream *s, void (*ended)(struct ipc_stream *s, void *ctx), void (*credit)(struct ipc_stream *s, void *ctx), void *ctx)
+ipc_stream_watch(struct ipc_stream *s, void (*ended)(struct ipc_stream *s, void *ctx),
+    void (*credit)(struct ipc_stream *s, void *ctx), void *ctx)
 {
 	s->ended = ended;
 	s->on_credit = credit;
@@ -633,7 +636,8 @@ on_hello(struct ipc_conn *c, const struct frame *f)
 	size_t fixed = strlen(HELLO_TEXT);
 
 	if (c->greeted || f->payload.size <= fixed || memcmp(f->payload.data, HELLO_TEXT, fixed) != 0 ||
-	    bytes_to_str(bytes_of(f->payload.data + fixed, f->payload.size - fixed), c->program, sizeof c->program) == -1)
+	    bytes_to_str(bytes_of(f->payload.data + fixed, f->payload.size - fixed), c->program, sizeof c->program) ==
+		-1)
 		return -1;
 	c->greeted = true;
 	return 0;
@@ -664,7 +668,8 @@ on_request(struct ipc_conn *c, const struct frame *f)
 	}
 	method = dispatch_find(c->dispatch, name);
 	if (method == NULL) {
-		ipc_fail(s, 0, "rpc: can't find method %.*s", (int)MIN(name.size, (size_t)128), (const char *)name.data);
+		ipc_fail(
+		    s, 0, "rpc: can't find method %.*s", (int)MIN(name.size, (size_t)128), (const char *)name.data);
 		return 0;
 	}
 	method->handler(s, bytes_of(in.at, (size_t)(in.end - in.at)), c->dispatch->service->ctx);
@@ -766,7 +771,8 @@ conn_parse(struct ipc_conn *c)
 			c->paused = true;
 	}
 	if (got == -1) {
-		log_warnx("agent", "ipc: bad frame, connection dropped: peer=%s", c->program[0] == '\0' ? "?" : c->program);
+		log_warnx(
+		    "agent", "ipc: bad frame, connection dropped: peer=%s", c->program[0] == '\0' ? "?" : c->program);
 		c->dead = true;
 	}
 	if (c->dead)
@@ -787,7 +793,8 @@ conn_receive(struct ipc_conn *c)
 		char space[CMSG_SPACE(sizeof(int) * 8)];
 	} control;
 	struct iovec iov;
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+	struct msghdr message = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
 	ssize_t n;
 
 	/* grown by what has come, not by what a head announces */
@@ -956,7 +963,8 @@ peer_lost(struct ipc_peer *p, struct ipc_conn *c)
 	if (p->down != NULL)
 		p->down(p->ctx);
 	while (lost.next != &lost)
-		answer_local(RING_ENTRY(lost.next, struct ipc_call, all), IPC_LOST, "connection lost: the outcome is unknown");
+		answer_local(
+		    RING_ENTRY(lost.next, struct ipc_call, all), IPC_LOST, "connection lost: the outcome is unknown");
 }
 
 static void
@@ -1180,7 +1188,8 @@ on_deadline(struct ev_loop *loop, struct ev_timer *w, int events)
 
 	(void)loop, (void)events;
 	if (c->refused) {
-		struct ipc_answer answer = {.status = IPC_ERROR, .code = 503, .error = bytes_str("too many requests"), .fd = -1};
+		struct ipc_answer answer = {
+		    .status = IPC_ERROR, .code = 503, .error = bytes_str("too many requests"), .fd = -1};
 
 		call_finish(c, &answer);
 	} else if (c->conn == NULL) {
@@ -1190,12 +1199,14 @@ on_deadline(struct ev_loop *loop, struct ev_timer *w, int events)
 
 		frame_put_head(&conn->out, FRAME_CANCEL, 0, c->slot.id, 0, 0);
 		conn_dirty(conn);
-		answer_local(c, IPC_EXPIRED, "the daemon that serves this did not answer in time: the outcome is unknown");
+		answer_local(
+		    c, IPC_EXPIRED, "the daemon that serves this did not answer in time: the outcome is unknown");
 	}
 }
 
 struct ipc_call *
-ipc_call(struct ipc_peer *p, const char *method, struct bytes args, const struct ipc_call_options *options, ipc_answer_cb *cb, void *ctx)
+ipc_call(struct ipc_peer *p, const char *method, struct bytes args, const struct ipc_call_options *options,
+    ipc_answer_cb *cb, void *ctx)
 {
 	static const struct ipc_call_options none;
 	struct ipc *ipc = p->ipc;
@@ -1309,7 +1320,8 @@ peer_connect(struct ipc_peer *p)
 	uid_t uid;
 
 	if (fd != -1 && !peer_is_ours(fd, &uid)) {
-		log_warnx("agent", "ipc: the socket belongs to a foreign user, not used: path=%s uid=%u", p->path, (unsigned)uid);
+		log_warnx("agent", "ipc: the socket belongs to a foreign user, not used: path=%s uid=%u", p->path,
+		    (unsigned)uid);
 		close(fd);
 		fd = -1;
 	}

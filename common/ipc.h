@@ -28,7 +28,7 @@
 #define IPC_OUT_HIGH (8u * 1024 * 1024)
 #define IPC_OUT_LOW (1u * 1024 * 1024)
 
-struct ipc;	     /* this process */
+struct ipc;          /* this process */
 struct ipc_listener; /* one listening socket */
 struct ipc_conn;     /* one connection */
 struct ipc_peer;     /* a neighbour: a path that is connected to, again and again */
@@ -77,7 +77,8 @@ MUST_USE bool ipc_push(struct ipc_stream *s, struct bytes body);
 /* Bytes of DATA payload that may be pushed now. A stream starts with none; the caller grants (ipc_grant). */
 size_t ipc_stream_credit(const struct ipc_stream *s);
 /* The end callback is called when the peer cancelled or vanished; the credit callback when credit arrived. Either may be NULL. */
-void ipc_stream_watch(struct ipc_stream *s, void (*ended)(struct ipc_stream *s, void *ctx), void (*credit)(struct ipc_stream *s, void *ctx), void *ctx);
+void ipc_stream_watch(struct ipc_stream *s, void (*ended)(struct ipc_stream *s, void *ctx),
+    void (*credit)(struct ipc_stream *s, void *ctx), void *ctx);
 /* The descriptor that came with the request (the caller owns it then), or -1. */
 MUST_USE int ipc_stream_take_fd(struct ipc_stream *s);
 uid_t ipc_stream_uid(const struct ipc_stream *s);
@@ -101,7 +102,7 @@ void ipc_peer_free(struct ipc_peer *p);
 MUST_USE struct ipc_peer *ipc_peer_from_fd(struct ipc *ipc, int fd, bool dialler, const struct ipc_service *service);
 
 enum ipc_status {
-	IPC_OK,	      /* body is set */
+	IPC_OK,       /* body is set */
 	IPC_ERROR,    /* the neighbour refused: error, code */
 	IPC_NOT_SENT, /* the deadline passed before there was a connection: it never left */
 	IPC_LOST,     /* sent, and the connection was lost: the outcome is unknown (IPC_RESEND: never reported) */
@@ -110,13 +111,15 @@ enum ipc_status {
 
 struct ipc_answer {
 	enum ipc_status status;
-	unsigned code;	    /* with IPC_ERROR: wanted HTTP status or 0 */
+	unsigned code;      /* with IPC_ERROR: wanted HTTP status or 0 */
 	struct bytes error; /* with IPC_ERROR: text; else a text of ours */
 	struct bytes body;  /* one msgpack value, valid during the callback */
-	int fd;		    /* -1, or a descriptor that the callback now owns */
-	bool more;	    /* a DATA element: the call goes on */
-	bool shared;	    /* this body goes to several calls of ours, one callback after the other, with the same body.data */
-	uint64_t frame;	    /* number of the frame it came in: equal in all callbacks of one shared body, and in no others */
+	int fd;             /* -1, or a descriptor that the callback now owns */
+	bool more;          /* a DATA element: the call goes on */
+	bool
+	    shared; /* this body goes to several calls of ours, one callback after the other, with the same body.data */
+	uint64_t
+	    frame; /* number of the frame it came in: equal in all callbacks of one shared body, and in no others */
 };
 typedef void ipc_answer_cb(void *ctx, const struct ipc_answer *answer);
 
@@ -126,14 +129,15 @@ struct ipc_call_options {
 	int64_t timeout_ms; /* 0: none */
 	unsigned flags;
 	uint32_t credit; /* DATA bytes granted at the start, for calls that stream */
-	int fd;		 /* -1 or 0: none; else a descriptor that goes along (closed once sent) */
+	int fd;          /* -1 or 0: none; else a descriptor that goes along (closed once sent) */
 };
 
 /*
  * Sends a request (or keeps it until there is a connection). args is copied; size 0: an empty map. The callback comes later from the loop,
  * once (or, for a streaming method, once per element and then once with more == false), never from within ipc_call.
  */
-struct ipc_call *ipc_call(struct ipc_peer *p, const char *method, struct bytes args, const struct ipc_call_options *options, ipc_answer_cb *cb, void *ctx);
+struct ipc_call *ipc_call(struct ipc_peer *p, const char *method, struct bytes args,
+    const struct ipc_call_options *options, ipc_answer_cb *cb, void *ctx);
 /* No callback will come any more; the peer is told. */
 void ipc_cancel(struct ipc_call *c);
 /* Grants so many more bytes of DATA. */

@@ -32,7 +32,7 @@ static struct {
 static const struct {
 	const char *name;   /* as log_level_name and the bracket say it */
 	const char *column; /* bracket padded to 7 */
-	int priority;	    /* of syslog */
+	int priority;       /* of syslog */
 } levels[] = {
     [LOG_TRACE_LEVEL] = {"TRACE", "[TRACE]", LOG_DEBUG},
     [LOG_DEBUG_LEVEL] = {"DEBUG", "[DEBUG]", LOG_INFO},
@@ -110,7 +110,8 @@ put_time(char *out, size_t size)
 	localtime_r(&now.tv_sec, &tm);
 	used = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
 	strftime(zone, sizeof zone, "%z", &tm);
-	used += (size_t)snprintf(out + used, size - used, ".%03ld%s", now.tv_nsec / 1000000, tm.tm_gmtoff == 0 ? "Z" : zone);
+	used += (size_t)snprintf(
+	    out + used, size - used, ".%03ld%s", now.tv_nsec / 1000000, tm.tm_gmtoff == 0 ? "Z" : zone);
 	return used;
 }
 
@@ -131,14 +132,13 @@ report_dropped(void)
 	char line[256];
 	size_t used = put_time(line, sizeof line);
 
-	used += (size_t)snprintf(
-	    line + used, sizeof line - used, " [WARN]  agent: log lines dropped: count=%lu program=%s\n", state.dropped, state.ident);
+	used += (size_t)snprintf(line + used, sizeof line - used,
+	    " [WARN]  agent: log lines dropped: count=%lu program=%s\n", state.dropped, state.ident);
 	if (write_line(line, used) == 0)
 		state.dropped = 0;
 }
 
-static void PRINTF_LIKE(4, 0)
-emit(enum log_level level, const char *module, int error, const char *fmt, va_list args)
+static void PRINTF_LIKE(4, 0) emit(enum log_level level, const char *module, int error, const char *fmt, va_list args)
 {
 	char line[LINE_BYTES_MAX + 1];
 	size_t used, text, room = LINE_BYTES_MAX - 1; /* the line feed */
@@ -166,16 +166,16 @@ emit(enum log_level level, const char *module, int error, const char *fmt, va_li
 		state.dropped++;
 }
 
-#define LOG_FUNCTION(name, line_level, error_value)                                                                         \
+#define LOG_FUNCTION(name, line_level, error_value)                                                                    \
 	void name(const char *module, const char *fmt, ...)                                                            \
 	{                                                                                                              \
 		int saved_errno = errno;                                                                               \
 		va_list args;                                                                                          \
                                                                                                                        \
-		if ((line_level) < state.level)                                                                             \
+		if ((line_level) < state.level)                                                                        \
 			return;                                                                                        \
 		va_start(args, fmt);                                                                                   \
-		emit(line_level, module, error_value, fmt, args);                                                           \
+		emit(line_level, module, error_value, fmt, args);                                                      \
 		va_end(args);                                                                                          \
 		errno = saved_errno;                                                                                   \
 	}
@@ -198,7 +198,8 @@ log_quote_bytes(struct bytes value)
 	bool plain = true;
 
 	for (size_t i = 0; i < value.size && plain; i++)
-		plain = value.data[i] > ' ' && value.data[i] != '"' && value.data[i] != '\\' && value.data[i] != 0x7f && value.data[i] < 0x80;
+		plain = value.data[i] > ' ' && value.data[i] != '"' && value.data[i] != '\\' && value.data[i] != 0x7f &&
+			value.data[i] < 0x80;
 	if (!plain)
 		out[used++] = '"';
 	for (size_t i = 0; i < value.size; i++) {
@@ -229,7 +230,7 @@ log_quote_bytes(struct bytes value)
 const char *
 log_quote(const char *value)
 {
-	return log_quote_bytes((struct bytes) {(const uint8_t *)value, strlen(value)});
+	return log_quote_bytes((struct bytes){(const uint8_t *)value, strlen(value)});
 }
 
 void

@@ -24,13 +24,13 @@ MUST_USE char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static inline struct bytes
 bytes_of(const void *data, size_t size)
 {
-	return (struct bytes) {data, size};
+	return (struct bytes){data, size};
 }
 
 static inline struct bytes
 bytes_str(const char *text)
 {
-	return (struct bytes) {(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
+	return (struct bytes){(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
 }
 
 bool bytes_equal(struct bytes a, struct bytes b);

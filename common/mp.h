@@ -40,12 +40,12 @@ bool mp_nil(struct mp *m);
 /* nil reads as false, 0, 0.0, an empty run, 0 elements. A number 0 or 1 reads as bool, an integer as float. */
 bool mp_bool(struct mp *m);
 uint64_t mp_uint(struct mp *m); /* negative: bad */
-int64_t mp_int(struct mp *m);	/* over INT64_MAX: bad */
+int64_t mp_int(struct mp *m);   /* over INT64_MAX: bad */
 double mp_float(struct mp *m);
 struct bytes mp_str(struct mp *m); /* points into the message */
 uint32_t mp_array(struct mp *m);   /* number of elements that follow; checked against what is left */
-uint32_t mp_map(struct mp *m);	   /* number of pairs that follow; checked likewise */
-void mp_skip(struct mp *m);	   /* one value, nested to MP_DEPTH_MAX */
+uint32_t mp_map(struct mp *m);     /* number of pairs that follow; checked likewise */
+void mp_skip(struct mp *m);        /* one value, nested to MP_DEPTH_MAX */
 struct bytes mp_raw(struct mp *m); /* skips one value and returns its bytes */
 /*
  * Searches the map that message starts with for key. true: *value stands on its value. Does not touch the

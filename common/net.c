@@ -185,7 +185,8 @@ net_listen_unix(const char *path, unsigned mode)
 		return -1;
 	if (unlink(path) == -1 && errno != ENOENT)
 		goto fail;
-	if (bind(fd, (const struct sockaddr *)&un, sizeof un) == -1 || chmod(path, (mode_t)mode) == -1 || listen(fd, 1024) == -1)
+	if (bind(fd, (const struct sockaddr *)&un, sizeof un) == -1 || chmod(path, (mode_t)mode) == -1 ||
+	    listen(fd, 1024) == -1)
 		goto fail;
 	return fd;
 
@@ -243,7 +244,8 @@ net_send_fd(int socket, int fd)
 	char byte = 0;
 	union fd_control control;
 	struct iovec iov = {&byte, 1};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+	struct msghdr message = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
 	struct cmsghdr *c;
 
 	memset(&control, 0, sizeof control);
@@ -261,7 +263,8 @@ net_recv_fd(int socket, int *fd)
 	char byte;
 	union fd_control control;
 	struct iovec iov = {&byte, 1};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+	struct msghdr message = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
 	struct cmsghdr *c;
 	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
 
@@ -272,7 +275,8 @@ net_recv_fd(int socket, int *fd)
 		return -1;
 	}
 	c = CMSG_FIRSTHDR(&message);
-	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof *fd)) {
+	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len != CMSG_LEN(sizeof *fd)) {
 		errno = EBADMSG;
 		return -1;
 	}

@@ -13,20 +13,24 @@
 
 #define QUERY_OPTIONS_FIELDS(F)                                                                                        \
 	F(STR, "Token", token, 0, NULL, NULL, "ACL token secret")                                                      \
-	F(UINT, "MinQueryIndex", min_query_index, 0, NULL, NULL, "answer when the result's index is above this; 0: at once") \
+	F(UINT, "MinQueryIndex", min_query_index, 0, NULL, NULL,                                                       \
+	    "answer when the result's index is above this; 0: at once")                                                \
 	F(DURATION, "MaxQueryTime", max_query_time, 0, NULL, NULL, "how long to wait, 0: the default")                 \
 	F(BOOL, "AllowStale", allow_stale, 0, NULL, NULL, "any server may answer")                                     \
 	F(BOOL, "RequireConsistent", require_consistent, 0, NULL, NULL, "confirm leadership by a quorum round first")  \
 	F(BOOL, "UseCache", use_cache, 0, NULL, NULL, "the agent's cache may answer")                                  \
-	F(DURATION, "MaxStaleDuration", max_stale_duration, 0, NULL, NULL, "asked again at the leader when staler than this") \
+	F(DURATION, "MaxStaleDuration", max_stale_duration, 0, NULL, NULL,                                             \
+	    "asked again at the leader when staler than this")                                                         \
 	F(STR, "Filter", filter, 0, NULL, NULL, "filter expression over the elements of the reply")
 
 #define QUERY_META_FIELDS(F)                                                                                           \
 	F(UINT, "Index", index, 0, NULL, NULL, "index of the result, at least 1")                                      \
-	F(DURATION, "LastContact", last_contact, 0, NULL, NULL, "since this server heard of the leader; 0 on the leader") \
+	F(DURATION, "LastContact", last_contact, 0, NULL, NULL,                                                        \
+	    "since this server heard of the leader; 0 on the leader")                                                  \
 	F(BOOL, "KnownLeader", known_leader, 0, NULL, NULL, "a leader is known")                                       \
 	F(STR, "ConsistencyLevel", consistency_level, 0, NULL, NULL, "leader, stale or consistent")                    \
-	F(BOOL, "ResultsFilteredByACLs", results_filtered_by_acls, 0, NULL, NULL, "something was left out for lack of rights")
+	F(BOOL, "ResultsFilteredByACLs", results_filtered_by_acls, 0, NULL, NULL,                                      \
+	    "something was left out for lack of rights")
 
 #define WRITE_REQUEST_FIELDS(F) F(STR, "Token", token, 0, NULL, NULL, "ACL token secret")
 
@@ -168,7 +172,8 @@ SCHEMA_DECLARE(envoy_extension, ENVOY_EXTENSION_FIELDS)
 SCHEMA_DECLARE(upstream, UPSTREAM_FIELDS)
 
 #define PROXY_FIELDS(F)                                                                                                \
-	F(STRUCT, "TransparentProxy", transparent_proxy, FIELD_OMIT, &transparent_proxy_schema, "transparent_proxy", "") \
+	F(STRUCT, "TransparentProxy", transparent_proxy, FIELD_OMIT, &transparent_proxy_schema, "transparent_proxy",   \
+	    "")                                                                                                        \
 	F(STRUCT, "AccessLogs", access_logs, FIELD_OMIT, &access_logs_schema, "access_logs", "")                       \
 	F(LIST, "EnvoyExtensions", envoy_extensions, FIELD_OMIT, &envoy_extension_schema, NULL, "")                    \
 	F(STR, "DestinationServiceName", destination_service_name, FIELD_OMIT, NULL, "destination_service_name", "")   \
@@ -222,7 +227,8 @@ SCHEMA_DECLARE(node_service, NODE_SERVICE_FIELDS)
 	F(DURATION, "Interval", interval, FIELD_OMIT | FIELD_TEXT, NULL, NULL, "")                                     \
 	F(UINT, "OutputMaxSize", output_max_size, FIELD_OMIT, NULL, NULL, "")                                          \
 	F(DURATION, "Timeout", timeout, FIELD_OMIT | FIELD_TEXT, NULL, NULL, "")                                       \
-	F(DURATION, "DeregisterCriticalServiceAfter", deregister_critical_service_after, FIELD_OMIT | FIELD_TEXT, NULL, NULL, "") \
+	F(DURATION, "DeregisterCriticalServiceAfter", deregister_critical_service_after, FIELD_OMIT | FIELD_TEXT,      \
+	    NULL, NULL, "")                                                                                            \
 	F(STR, "HTTP", http, FIELD_OMIT, NULL, NULL, "")                                                               \
 	F(STR, "TLSServerName", tls_server_name, FIELD_OMIT, NULL, NULL, "")                                           \
 	F(BOOL, "TLSSkipVerify", tls_skip_verify, FIELD_OMIT, NULL, NULL, "")                                          \
@@ -353,24 +359,32 @@ SCHEMA_DECLARE(deregister_request, DEREGISTER_REQUEST_FIELDS)
 #define INDEXED(tag, FIELDS) SCHEMA_DECLARE(tag, FIELDS)
 #define INDEXED_NODES_FIELDS(F) F(LIST, "Nodes", nodes, FIELD_NONNULL, &node_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_nodes, INDEXED_NODES_FIELDS)
-#define INDEXED_SERVICES_FIELDS(F) F(STRLISTMAP, "Services", services, FIELD_NONNULL, NULL, NULL, "name to tags") QUERY_META_FIELDS(F)
+#define INDEXED_SERVICES_FIELDS(F)                                                                                     \
+	F(STRLISTMAP, "Services", services, FIELD_NONNULL, NULL, NULL, "name to tags") QUERY_META_FIELDS(F)
 INDEXED(indexed_services, INDEXED_SERVICES_FIELDS)
-#define INDEXED_SERVICE_NODES_FIELDS(F) F(LIST, "ServiceNodes", service_nodes, FIELD_NONNULL, &service_node_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_SERVICE_NODES_FIELDS(F)                                                                                \
+	F(LIST, "ServiceNodes", service_nodes, FIELD_NONNULL, &service_node_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_service_nodes, INDEXED_SERVICE_NODES_FIELDS)
-#define INDEXED_NODE_SERVICES_FIELDS(F) F(PTR, "NodeServices", node_services, 0, &node_services_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_NODE_SERVICES_FIELDS(F)                                                                                \
+	F(PTR, "NodeServices", node_services, 0, &node_services_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_node_services, INDEXED_NODE_SERVICES_FIELDS)
-#define INDEXED_NODE_SERVICE_LIST_FIELDS(F) F(STRUCT, "NodeServices", node_services, 0, &node_service_list_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_NODE_SERVICE_LIST_FIELDS(F)                                                                            \
+	F(STRUCT, "NodeServices", node_services, 0, &node_service_list_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_node_service_list, INDEXED_NODE_SERVICE_LIST_FIELDS)
-#define INDEXED_HEALTH_CHECKS_FIELDS(F) F(LIST, "HealthChecks", health_checks, FIELD_NONNULL, &health_check_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_HEALTH_CHECKS_FIELDS(F)                                                                                \
+	F(LIST, "HealthChecks", health_checks, FIELD_NONNULL, &health_check_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_health_checks, INDEXED_HEALTH_CHECKS_FIELDS)
-#define INDEXED_CHECK_SERVICE_NODES_FIELDS(F) F(LIST, "Nodes", nodes, FIELD_NONNULL, &check_service_node_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_CHECK_SERVICE_NODES_FIELDS(F)                                                                          \
+	F(LIST, "Nodes", nodes, FIELD_NONNULL, &check_service_node_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_check_service_nodes, INDEXED_CHECK_SERVICE_NODES_FIELDS)
-#define INDEXED_NODE_DUMP_FIELDS(F) F(LIST, "Dump", dump, FIELD_NONNULL, &node_info_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_NODE_DUMP_FIELDS(F)                                                                                    \
+	F(LIST, "Dump", dump, FIELD_NONNULL, &node_info_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_node_dump, INDEXED_NODE_DUMP_FIELDS)
 
 #define SERVICE_NAME_FIELDS(F) F(STR, "Name", name, 0, NULL, NULL, "")
 SCHEMA_DECLARE(service_name, SERVICE_NAME_FIELDS)
-#define INDEXED_SERVICE_LIST_FIELDS(F) F(LIST, "Services", services, FIELD_NONNULL, &service_name_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_SERVICE_LIST_FIELDS(F)                                                                                 \
+	F(LIST, "Services", services, FIELD_NONNULL, &service_name_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_service_list, INDEXED_SERVICE_LIST_FIELDS)
 #define INDEXED_NODES_WITH_GATEWAYS_FIELDS(F)                                                                          \
 	F(LIST, "Nodes", nodes, FIELD_NONNULL, &check_service_node_schema, NULL, "")                                   \
@@ -410,7 +424,8 @@ SCHEMA_DECLARE(key_request, KEY_REQUEST_FIELDS)
 	QUERY_OPTIONS_FIELDS(F)
 SCHEMA_DECLARE(key_list_request, KEY_LIST_REQUEST_FIELDS)
 
-#define INDEXED_DIR_ENTRIES_FIELDS(F) F(LIST, "Entries", entries, 0, &dir_entry_schema, NULL, "nil: none") QUERY_META_FIELDS(F)
+#define INDEXED_DIR_ENTRIES_FIELDS(F)                                                                                  \
+	F(LIST, "Entries", entries, 0, &dir_entry_schema, NULL, "nil: none") QUERY_META_FIELDS(F)
 INDEXED(indexed_dir_entries, INDEXED_DIR_ENTRIES_FIELDS)
 #define INDEXED_KEY_LIST_FIELDS(F) F(STRLIST, "Keys", keys, 0, NULL, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_key_list, INDEXED_KEY_LIST_FIELDS)
@@ -447,7 +462,8 @@ SCHEMA_DECLARE(session_request, SESSION_REQUEST_FIELDS)
 	QUERY_OPTIONS_FIELDS(F)
 SCHEMA_DECLARE(session_specific_request, SESSION_SPECIFIC_REQUEST_FIELDS)
 
-#define INDEXED_SESSIONS_FIELDS(F) F(LIST, "Sessions", sessions, FIELD_NONNULL, &session_schema, NULL, "") QUERY_META_FIELDS(F)
+#define INDEXED_SESSIONS_FIELDS(F)                                                                                     \
+	F(LIST, "Sessions", sessions, FIELD_NONNULL, &session_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_sessions, INDEXED_SESSIONS_FIELDS)
 
 #endif

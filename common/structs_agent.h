@@ -61,7 +61,8 @@
 	F(INT, "FailuresBeforeCritical", failures_before_critical, 0, NULL, NULL, "")                                  \
 	F(DURATION, "DeregisterCriticalServiceAfter", deregister_critical_service_after, FIELD_TEXT, NULL,             \
 	    "deregister_critical_service_after", "0: never; at least 1m")                                              \
-	F(INT, "OutputMaxSize", output_max_size, 0, NULL, NULL, "default: the agent's check_output_max_size, which also caps it")
+	F(INT, "OutputMaxSize", output_max_size, 0, NULL, NULL,                                                        \
+	    "default: the agent's check_output_max_size, which also caps it")
 
 #define CHECK_TYPE_FIELDS(F)                                                                                           \
 	F(STR, "CheckID", check_id, 0, NULL, NULL, "default service:ID or service:ID:n")                               \
@@ -181,7 +182,8 @@ SCHEMA_DECLARE(agent_locality, AGENT_LOCALITY_FIELDS)
 	F(MAP, "TaggedAddresses", tagged_addresses, FIELD_OMIT, &service_address_schema, NULL, "")                     \
 	F(STRUCT, "Weights", weights, 0, &weights_schema, NULL, "")                                                    \
 	F(BOOL, "EnableTagOverride", enable_tag_override, 0, NULL, NULL, "")                                           \
-	F(STR, "ContentHash", content_hash, FIELD_OMIT | FIELD_NOFILTER, NULL, NULL, "16 hexadecimal digits over the definition") \
+	F(STR, "ContentHash", content_hash, FIELD_OMIT | FIELD_NOFILTER, NULL, NULL,                                   \
+	    "16 hexadecimal digits over the definition")                                                               \
 	F(PTR, "Proxy", proxy, FIELD_OMIT, &agent_proxy_schema, NULL, "only of proxies and gateways")                  \
 	F(PTR, "Connect", connect, FIELD_OMIT, &connect_schema, NULL, "only when native")                              \
 	F(STR, "PeerName", peer_name, FIELD_OMIT, NULL, NULL, "always empty")                                          \
@@ -250,7 +252,8 @@ SCHEMA_DECLARE(check_update, CHECK_UPDATE_FIELDS)
 
 #define AGENT_QUERY_REQUEST_FIELDS(F)                                                                                  \
 	F(STR, "Token", token, 0, NULL, NULL, "")                                                                      \
-	F(STR, "Filter", filter, 0, NULL, NULL, "over agent_service / health_check elements; a bad one is refused with 500")
+	F(STR, "Filter", filter, 0, NULL, NULL,                                                                        \
+	    "over agent_service / health_check elements; a bad one is refused with 500")
 SCHEMA_DECLARE(agent_query_request, AGENT_QUERY_REQUEST_FIELDS)
 
 #define AGENT_SERVICE_REQUEST_FIELDS(F)                                                                                \

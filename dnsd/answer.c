@@ -44,7 +44,8 @@ keep_name(struct region *r, const struct name *n)
 }
 
 static void
-add_ip(struct answer_context *c, struct dns_section *s, const struct name *owner, uint32_t ttl, unsigned family, const uint8_t octets[16])
+add_ip(struct answer_context *c, struct dns_section *s, const struct name *owner, uint32_t ttl, unsigned family,
+    const uint8_t octets[16])
 {
 	struct dns_record *r = section_add(c->region, s);
 
@@ -55,7 +56,8 @@ add_ip(struct answer_context *c, struct dns_section *s, const struct name *owner
 }
 
 static void
-add_name(struct answer_context *c, struct dns_section *s, const struct name *owner, enum dns_type type, uint32_t ttl, const struct name *target)
+add_name(struct answer_context *c, struct dns_section *s, const struct name *owner, enum dns_type type, uint32_t ttl,
+    const struct name *target)
 {
 	struct dns_record *r = section_add(c->region, s);
 
@@ -195,13 +197,15 @@ add_meta(struct answer_context *c, struct dns_section *s, const struct name *own
 /* ---- names of ours ---- */
 
 int
-answer_node_name(struct bytes node, struct bytes datacenter, const struct name *zone, const char *kind, struct name *out)
+answer_node_name(
+    struct bytes node, struct bytes datacenter, const struct name *zone, const char *kind, struct name *out)
 {
 	struct name head, middle, tail;
 
 	/* a name of several labels is written as such: a.b.node.dc1.consul asks for node a.b */
-	if (name_from_text(node, &head) == -1 || name_from_text(bytes_str(kind), &middle) == -1 || name_join(&head, &middle, &tail) == -1 ||
-	    name_from_text(datacenter, &middle) == -1 || name_join(&tail, &middle, &head) == -1)
+	if (name_from_text(node, &head) == -1 || name_from_text(bytes_str(kind), &middle) == -1 ||
+	    name_join(&head, &middle, &tail) == -1 || name_from_text(datacenter, &middle) == -1 ||
+	    name_join(&tail, &middle, &head) == -1)
 		return -1;
 	return name_join(&head, zone, out);
 }
@@ -223,7 +227,8 @@ address_name(const uint8_t *octets, unsigned family, struct bytes datacenter, co
 static const struct name *
 soa_zone(const struct answer_context *c)
 {
-	if (c->settings->has_alt_domain && name_equal_exact(&c->zone, &c->settings->alt_domain) && c->query->name.size > c->zone.size)
+	if (c->settings->has_alt_domain && name_equal_exact(&c->zone, &c->settings->alt_domain) &&
+	    c->query->name.size > c->zone.size)
 		return &c->settings->alt_domain;
 	return &c->settings->domain;
 }
@@ -310,7 +315,8 @@ answer_zone(struct answer_context *c, const struct service_set *servers, bool sh
 		uint8_t octets[16];
 		unsigned family;
 
-		if (!is_host_name(server->node) || answer_node_name(server->node, server->datacenter, &c->zone, "node", &target) == -1)
+		if (!is_host_name(server->node) ||
+		    answer_node_name(server->node, server->datacenter, &c->zone, "node", &target) == -1)
 			continue;
 		name_lower(&target);
 		add_name(c, ns, owner, DNS_NS, c->settings->node_ttl, &target);
@@ -450,7 +456,8 @@ effective_address(const struct answer_context *c, const struct instance *i, bool
 }
 
 static void
-add_addresses(struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl, struct dns_answer *out)
+add_addresses(
+    struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl, struct dns_answer *out)
 {
 	struct bytes alias = {NULL, 0};
 	struct seen seen;
@@ -468,8 +475,8 @@ add_addresses(struct answer_context *c, const struct service_set *set, const siz
 			continue;
 		}
 		/* for types that are not addresses, IP addresses give nothing; TXT gives them, and so does ANY */
-		if (!wants(c->query->type, family) ||
-		    (c->query->type != DNS_A && c->query->type != DNS_AAAA && c->query->type != DNS_ANY && c->query->type != DNS_TXT))
+		if (!wants(c->query->type, family) || (c->query->type != DNS_A && c->query->type != DNS_AAAA &&
+							  c->query->type != DNS_ANY && c->query->type != DNS_TXT))
 			continue;
 		if (seen_before(&seen, hash_bytes(HASH_START, octets, family == 4 ? 4 : 16)))
 			continue;
@@ -527,7 +534,8 @@ add_srv(struct answer_context *c, const struct instance *i, uint32_t ttl, struct
 }
 
 static void
-add_services(struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl, struct dns_answer *out)
+add_services(
+    struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl, struct dns_answer *out)
 {
 	struct seen seen;
 

@@ -26,7 +26,7 @@ struct settings {
 		char *name; /* without the '*' of a prefix */
 		bool prefix;
 		uint32_t ttl;
-	} *service_ttls;
+	} * service_ttls;
 	size_t service_ttl_count;
 	bool allow_stale, only_passing, enable_truncate, node_meta_txt, compress;
 	int64_t max_stale_ns, hold_ns;
@@ -83,11 +83,11 @@ struct answer_context {
 	struct region *region;
 	const struct settings *settings;
 	const struct dns_query *query;
-	struct name zone;	/* of the question, in the letter case asked */
-	const char *service;	/* lower case, for the TTL; NULL for nodes */
+	struct name zone;    /* of the question, in the letter case asked */
+	const char *service; /* lower case, for the TTL; NULL for nodes */
 	const struct extra *extras;
 	size_t extra_count;
-	uint32_t serial;	/* of the SOA */
+	uint32_t serial; /* of the SOA */
 	/* Host names that would have to be resolved for a complete answer, filled in while building. */
 	struct name wanted[WANTED_MAX];
 	size_t wanted_count;
@@ -108,7 +108,8 @@ void answer_address(struct answer_context *c, const char *digits, struct dns_ans
 /* PTR to target. */
 void answer_reverse(struct answer_context *c, const struct name *target, struct dns_answer *out);
 /* node.node.<dc>.<zone>. -1: such a name can not be written. */
-MUST_USE int answer_node_name(struct bytes node, struct bytes datacenter, const struct name *zone, const char *kind, struct name *out);
+MUST_USE int answer_node_name(
+    struct bytes node, struct bytes datacenter, const struct name *zone, const char *kind, struct name *out);
 /* The IP that an .arpa name stands for, as text. -1: it does not stand for one. */
 MUST_USE int answer_reverse_ip(const struct name *name, char *out, size_t size);
 /* Is it an IP in the strict sense of section 8.1? family: 4 or 6, octets in out. */

@@ -42,7 +42,7 @@ struct cache_wait {
 };
 
 struct cache_entry {
-	struct cache_entry *next; /* in its bucket */
+	struct cache_entry *next;          /* in its bucket */
 	struct cache_entry *newer, *older; /* by use */
 	struct cache *cache;
 	enum cache_kind kind;
@@ -263,7 +263,7 @@ weight_of(struct bytes checks, const struct node_service *service)
 	bool warning = false, unknown = false;
 
 	if (service->weights.size > 0 && schema_decode(&weights_schema, service->weights, &w, &error) == -1)
-		w = (struct weights) {.passing = 1, .warning = 1};
+		w = (struct weights){.passing = 1, .warning = 1};
 	while (count-- > 0) {
 		struct health_check check;
 
@@ -370,11 +370,13 @@ on_answer(void *ctx, const struct ipc_answer *answer)
 	if (answer->status != IPC_OK) {
 		char text[256];
 
-		if (bytes_to_str(answer->error, text, sizeof text) == 0 && strstr(text, "No path to datacenter") != NULL)
+		if (bytes_to_str(answer->error, text, sizeof text) == 0 &&
+		    strstr(text, "No path to datacenter") != NULL)
 			outcome = CACHE_NO_PATH;
 		else
 			outcome = CACHE_FAILED;
-		log_errorx("agent.dns", "rpc error: name=%s error=%s", log_quote(e->name), log_quote_bytes(answer->error));
+		log_errorx(
+		    "agent.dns", "rpc error: name=%s error=%s", log_quote(e->name), log_quote_bytes(answer->error));
 	} else {
 		entry_drop(c, e);
 		e->region = region_new();
@@ -432,7 +434,8 @@ ask(struct cache *c, struct cache_entry *e)
 }
 
 struct cache_wait *
-cache_lookup(struct cache *c, enum cache_kind kind, const char *name, const char *tag, const char *datacenter, cache_cb *cb, void *ctx)
+cache_lookup(struct cache *c, enum cache_kind kind, const char *name, const char *tag, const char *datacenter,
+    cache_cb *cb, void *ctx)
 {
 	struct cache_entry *e = entry_find(c, kind, name, tag);
 	struct cache_wait *w;
@@ -479,7 +482,8 @@ packet_hash(const struct packet_key *k)
 {
 	uint64_t h = hash_bytes(HASH_START, k->name->wire, k->name->size);
 
-	h = (h ^ ((uint64_t)k->type << 33 | (uint64_t)k->class << 17 | (uint64_t)k->edns_size << 2 | (uint64_t)k->edns << 1 | k->udp)) *
+	h = (h ^ ((uint64_t)k->type << 33 | (uint64_t)k->class << 17 | (uint64_t)k->edns_size << 2 |
+		     (uint64_t)k->edns << 1 | k->udp)) *
 	    UINT64_C(1099511628211);
 	return h ^ h >> 29;
 }
@@ -488,8 +492,8 @@ static struct packet *
 packet_find(struct cache *c, const struct packet_key *k, uint64_t hash)
 {
 	for (struct packet *p = c->packets[hash % BUCKETS]; p != NULL; p = p->next_bucket)
-		if (p->hash == hash && p->type == k->type && p->class == k->class && p->edns == k->edns && p->edns_size == k->edns_size &&
-		    p->udp == k->udp && name_equal_exact(&p->name, k->name))
+		if (p->hash == hash && p->type == k->type && p->class == k->class && p->edns == k->edns &&
+		    p->edns_size == k->edns_size && p->udp == k->udp && name_equal_exact(&p->name, k->name))
 			return p;
 	return NULL;
 }
@@ -511,7 +515,8 @@ cache_packet(struct cache *c, const struct packet_key *key, size_t *size)
 }
 
 void
-cache_keep_packet(struct cache *c, struct cache_entry *e, const struct packet_key *key, const uint8_t *packet, size_t size)
+cache_keep_packet(
+    struct cache *c, struct cache_entry *e, const struct packet_key *key, const uint8_t *packet, size_t size)
 {
 	uint64_t hash = packet_hash(key);
 	struct packet *p = packet_find(c, key, hash);

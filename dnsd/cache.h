@@ -42,7 +42,8 @@ typedef void cache_cb(void *ctx, enum cache_outcome outcome);
  * Asks catalogd; equal lookups under way are joined. The callback comes later, once. NULL: CACHE_LOOKUPS_MAX are under way.
  */
 struct cache_wait;
-struct cache_wait *cache_lookup(struct cache *c, enum cache_kind kind, const char *name, const char *tag, const char *datacenter, cache_cb *cb, void *ctx);
+struct cache_wait *cache_lookup(struct cache *c, enum cache_kind kind, const char *name, const char *tag,
+    const char *datacenter, cache_cb *cb, void *ctx);
 /* The callback will not come. */
 void cache_cancel(struct cache_wait *w);
 
@@ -59,6 +60,7 @@ struct packet_key {
 /* NULL: make one. */
 const uint8_t *cache_packet(struct cache *c, const struct packet_key *key, size_t *size);
 /* Keeps a copy for e as long as e is fresh. */
-void cache_keep_packet(struct cache *c, struct cache_entry *e, const struct packet_key *key, const uint8_t *packet, size_t size);
+void cache_keep_packet(
+    struct cache *c, struct cache_entry *e, const struct packet_key *key, const uint8_t *packet, size_t size);
 
 #endif

@@ -93,8 +93,11 @@ answer_write(struct answer_context *c, struct dns_answer *a, bool udp, uint8_t *
 	struct cutter k = {c, &whole, 0, c->settings->compress, out, size};
 
 	if (udp) {
-		limit = q->edns && q->edns_size > DNS_UDP_DEFAULT ? MIN((size_t)q->edns_size, (size_t)UDP_LIMIT_MAX) : DNS_UDP_DEFAULT;
-		answers_max = limit == DNS_UDP_DEFAULT ? MIN((size_t)UDP_ANSWERS_MAX, (size_t)c->settings->udp_answer_limit) : SIZE_MAX;
+		limit = q->edns && q->edns_size > DNS_UDP_DEFAULT ? MIN((size_t)q->edns_size, (size_t)UDP_LIMIT_MAX)
+								  : DNS_UDP_DEFAULT;
+		answers_max = limit == DNS_UDP_DEFAULT
+				  ? MIN((size_t)UDP_ANSWERS_MAX, (size_t)c->settings->udp_answer_limit)
+				  : SIZE_MAX;
 	}
 	k.limit = limit - (udp ? MAX((size_t)MARGIN, dns_opt_bytes(q)) : 0);
 	if (answers > answers_max) {
@@ -105,7 +108,8 @@ answer_write(struct answer_context *c, struct dns_answer *a, bool udp, uint8_t *
 		cut_to(&k, answers, a);
 	}
 	if (answers > 1 && !fits(&k, a)) {
-		size_t low = 1, high = answers - 1; /* the largest count that fits is in [low, high]; one is never dropped */
+		size_t low = 1,
+		       high = answers - 1; /* the largest count that fits is in [low, high]; one is never dropped */
 
 		while (low < high) {
 			size_t middle = (low + high + 1) / 2;

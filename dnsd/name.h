@@ -31,7 +31,7 @@ MUST_USE size_t name_read(struct bytes message, size_t at, struct name *out);
 MUST_USE int name_from_text(struct bytes text, struct name *out);
 /* Appends prefix's labels (without its root) before suffix. -1: too long. */
 MUST_USE int name_join(const struct name *prefix, const struct name *suffix, struct name *out);
-bool name_equal(const struct name *a, const struct name *b);	  /* case folded */
+bool name_equal(const struct name *a, const struct name *b); /* case folded */
 bool name_equal_exact(const struct name *a, const struct name *b);
 void name_lower(struct name *n);
 unsigned name_label_count(const struct name *n);
@@ -49,7 +49,7 @@ char *name_text(const struct name *n, char out[NAME_TEXT_MAX]);
 
 enum question_kind {
 	QUESTION_INVALID, /* NXDOMAIN */
-	QUESTION_EMPTY,	  /* empty RFC 2782 name: SERVFAIL */
+	QUESTION_EMPTY,   /* empty RFC 2782 name: SERVFAIL */
 	QUESTION_SERVICE,
 	QUESTION_CONNECT,
 	QUESTION_INGRESS,

@@ -28,8 +28,8 @@ struct recursion {
 	struct ev_io io;
 	struct ev_timer timeout;
 	size_t *order, next; /* upstreams left to try */
-	struct buf in;	     /* TCP: what has come */
-	size_t sent;	     /* TCP: bytes of length and message that went */
+	struct buf in;       /* TCP: what has come */
+	size_t sent;         /* TCP: bytes of length and message that went */
 	struct monotime started;
 };
 
@@ -94,11 +94,13 @@ belongs(const struct recursion *r, struct bytes answer)
 {
 	struct name asked, echoed;
 
-	if (answer.size < DNS_HEADER_BYTES || memcmp(answer.data, r->message.data, 2) != 0 || (answer.data[2] & 0x80) == 0)
+	if (answer.size < DNS_HEADER_BYTES || memcmp(answer.data, r->message.data, 2) != 0 ||
+	    (answer.data[2] & 0x80) == 0)
 		return false;
 	if (be16_at(answer.data + 4) == 0)
 		return true;
-	return name_read(r->message, DNS_HEADER_BYTES, &asked) != 0 && name_read(answer, DNS_HEADER_BYTES, &echoed) != 0 && name_equal(&asked, &echoed);
+	return name_read(r->message, DNS_HEADER_BYTES, &asked) != 0 &&
+	       name_read(answer, DNS_HEADER_BYTES, &echoed) != 0 && name_equal(&asked, &echoed);
 }
 
 static void
@@ -112,7 +114,8 @@ judge(struct recursion *r, struct bytes answer)
 		return;
 	}
 	if (log_enabled(LOG_DEBUG_LEVEL))
-		log_debug("agent.dns", "recurse succeeded for question: rtt=%s recursor=%s", duration_format(monotime_since_ns(r->started), rtt), upstream(r));
+		log_debug("agent.dns", "recurse succeeded for question: rtt=%s recursor=%s",
+		    duration_format(monotime_since_ns(r->started), rtt), upstream(r));
 	finish(r, answer);
 }
 
@@ -251,7 +254,8 @@ try_next(struct recursion *r)
 		r->sent = 0;
 		buf_clear(&r->in);
 		if (start_one(r, address) == -1) {
-			log_debug("agent.dns", "recurse failed: recursor=%s error=%s", address, log_quote(strerror(errno)));
+			log_debug(
+			    "agent.dns", "recurse failed: recursor=%s error=%s", address, log_quote(strerror(errno)));
 			close_socket(r);
 			continue;
 		}
@@ -277,7 +281,8 @@ on_begin(struct ev_loop *loop, struct ev_timer *w, int events)
 }
 
 struct recursion *
-recursion_start(struct ev_loop *loop, struct settings *settings, struct bytes message, bool udp, bool any, recursion_cb *cb, void *ctx)
+recursion_start(struct ev_loop *loop, struct settings *settings, struct bytes message, bool udp, bool any,
+    recursion_cb *cb, void *ctx)
 {
 	struct recursion *r;
 

@@ -35,7 +35,7 @@ struct findings {
 	struct extra extras[WANTED_MAX];
 	size_t extra_count;
 	bool reverse_done, reverse_failed;
-	struct name reverse; /* size 0: unknown name */
+	struct name reverse;        /* size 0: unknown name */
 	enum cache_outcome outcome; /* of the last lookup */
 	bool looked_up;
 };
@@ -60,7 +60,7 @@ struct request {
 	struct cache_wait *wait;
 	struct ipc_call *call;
 	struct recursion *recursion;
-	struct request *child;	/* an inner question */
+	struct request *child; /* an inner question */
 	resolve_cb *cb;
 	void *ctx;
 };
@@ -91,7 +91,8 @@ answer_at_once(const struct question *p, struct resolution *out)
 
 	switch (p->kind) {
 	case QUESTION_INVALID:
-		log_warnx("agent.dns", "QName invalid: qname=%s", log_quote(name_text(&out->context.query->name, text)));
+		log_warnx(
+		    "agent.dns", "QName invalid: qname=%s", log_quote(name_text(&out->context.query->name, text)));
 		answer_negative(&out->context, DNS_NXDOMAIN, &out->answer);
 		return true;
 	case QUESTION_EMPTY:
@@ -158,7 +159,8 @@ answer_from(struct cache_entry *e, const struct question *p, bool may_ask, struc
 	if (out->context.wanted_count > 0 && may_ask)
 		return STEP_EXTRAS;
 	/* the SOA's serial is the time of the answer: not for keeping */
-	if (out->context.extra_count == 0 && out->context.wanted_count == 0 && out->answer.rcode == DNS_NOERROR && out->answer.authority.count == 0)
+	if (out->context.extra_count == 0 && out->context.wanted_count == 0 && out->answer.rcode == DNS_NOERROR &&
+	    out->answer.authority.count == 0)
 		out->entry = e;
 	return STEP_DONE;
 }
@@ -180,7 +182,7 @@ step_zone(struct resolver *r, const struct findings *f, struct need *need, struc
 	static const struct service_set nobody;
 
 	if (e == NULL && !f->looked_up) {
-		*need = (struct need) {CACHE_SERVICE, "consul", ""};
+		*need = (struct need){CACHE_SERVICE, "consul", ""};
 		return STEP_LOOKUP;
 	}
 	if (e == NULL)
@@ -190,7 +192,8 @@ step_zone(struct resolver *r, const struct findings *f, struct need *need, struc
 }
 
 static enum step_result
-step_ours(struct resolver *r, const struct findings *f, int zone, bool may_ask, struct question *p, struct need *need, struct resolution *out)
+step_ours(struct resolver *r, const struct findings *f, int zone, bool may_ask, struct question *p, struct need *need,
+    struct resolution *out)
 {
 	const struct dns_query *q = out->context.query;
 	struct cache_entry *e;
@@ -205,7 +208,7 @@ step_ours(struct resolver *r, const struct findings *f, int zone, bool may_ask, 
 	question_parse(&q->name, (unsigned)zone, q->type == DNS_SRV, p);
 	if (answer_at_once(p, out))
 		return STEP_DONE;
-	*need = (struct need) {cache_kind_of(p->kind), p->name, p->tag};
+	*need = (struct need){cache_kind_of(p->kind), p->name, p->tag};
 	e = cache_find(r->cache, need->kind, need->name, need->tag);
 	if (e != NULL)
 		return answer_from(e, p, may_ask, out);
@@ -234,7 +237,7 @@ step_reverse(const struct findings *f, struct resolution *out)
 			struct dns_record *twice = region_alloc(out->context.region, 2 * sizeof *twice);
 
 			twice[0] = twice[1] = s->records[0];
-			*s = (struct dns_section) {twice, 2};
+			*s = (struct dns_section){twice, 2};
 		}
 	}
 	return STEP_DONE;
@@ -242,8 +245,8 @@ step_reverse(const struct findings *f, struct resolution *out)
 
 /* Answers, or says what is missing. may_ask: host names may still be looked up. */
 static enum step_result
-step(struct resolver *r, const struct settings *s, const struct dns_query *q, struct region *region, const struct findings *f, bool may_ask,
-    struct question *p, struct need *need, struct resolution *out)
+step(struct resolver *r, const struct settings *s, const struct dns_query *q, struct region *region,
+    const struct findings *f, bool may_ask, struct question *p, struct need *need, struct resolution *out)
 {
 	int zone = our_zone(s, &q->name);
 
@@ -425,7 +428,8 @@ on_extra_inner(void *ctx, const struct dns_query *inner, struct resolution *resu
 }
 
 static struct request *
-request_new(struct resolver *r, struct settings *s, const struct dns_query *query, struct bytes message, bool udp, resolve_cb *cb, void *ctx)
+request_new(struct resolver *r, struct settings *s, const struct dns_query *query, struct bytes message, bool udp,
+    resolve_cb *cb, void *ctx)
 {
 	struct request *q;
 
@@ -453,7 +457,8 @@ ask_extra(struct request *q, const struct name *n)
 
 	if (our_zone(q->settings, n) != -1) {
 		if (q->depth + 1 >= DEPTH_MAX) {
-			log_errorx("agent.dns", "Infinite recursion detected for name, won't perform any CNAME resolution.");
+			log_errorx(
+			    "agent.dns", "Infinite recursion detected for name, won't perform any CNAME resolution.");
 			return false;
 		}
 		q->child = request_new(q->resolver, q->settings, &inner, bytes_of(NULL, 0), q->udp, on_extra_inner, q);
@@ -473,7 +478,8 @@ ask_extra(struct request *q, const struct name *n)
 		buf_put(&b, n->wire, n->size);
 		buf_put_be16(&b, DNS_A);
 		buf_put_be16(&b, 1);
-		q->recursion = recursion_start(daemon_loop(q->resolver->daemon), q->settings, buf_bytes(&b), true, true, on_extra_recursed, q);
+		q->recursion = recursion_start(
+		    daemon_loop(q->resolver->daemon), q->settings, buf_bytes(&b), true, true, on_extra_recursed, q);
 		buf_free(&b);
 		return q->recursion != NULL;
 	}
@@ -495,7 +501,8 @@ on_reverse_services(void *ctx, const struct ipc_answer *answer)
 	if (answer->status != IPC_OK)
 		q->findings.reverse_failed = true;
 	else if (list.size > 0 && mp_array(&in) > 0 && schema_decode_at(&service_node_schema, &in, &s, &error) == 0 &&
-		 answer_node_name(s.service_name, s.datacenter, &q->settings->domain, "service", &q->findings.reverse) == -1)
+		 answer_node_name(
+		     s.service_name, s.datacenter, &q->settings->domain, "service", &q->findings.reverse) == -1)
 		q->findings.reverse.size = 0;
 	advance(q);
 }
@@ -503,7 +510,7 @@ on_reverse_services(void *ctx, const struct ipc_answer *answer)
 static struct ipc_call_options
 read_options(const struct request *q)
 {
-	return (struct ipc_call_options) {.timeout_ms = q->settings->hold_ns / 1000000 + 500, .flags = IPC_RESEND};
+	return (struct ipc_call_options){.timeout_ms = q->settings->hold_ns / 1000000 + 500, .flags = IPC_RESEND};
 }
 
 static void
@@ -523,7 +530,8 @@ reverse_services(struct request *q)
 	r.service_address = bytes_str(ip);
 	r.allow_stale = q->settings->allow_stale;
 	schema_encode(&service_request_schema, &r, &args);
-	q->call = ipc_call(daemon_peer(q->resolver->daemon, "catalogd"), "Catalog.ServiceNodes", buf_bytes(&args), &options, on_reverse_services, q);
+	q->call = ipc_call(daemon_peer(q->resolver->daemon, "catalogd"), "Catalog.ServiceNodes", buf_bytes(&args),
+	    &options, on_reverse_services, q);
 	buf_free(&args);
 }
 
@@ -534,7 +542,8 @@ is_reversed(struct bytes address, const char *ip)
 	uint8_t a[16], b[16];
 	unsigned fa, fb;
 
-	return answer_ip(address, &fa, a) && answer_ip(bytes_str(ip), &fb, b) && fa == fb && memcmp(a, b, fa == 4 ? 4 : 16) == 0;
+	return answer_ip(address, &fa, a) && answer_ip(bytes_str(ip), &fb, b) && fa == fb &&
+	       memcmp(a, b, fa == 4 ? 4 : 16) == 0;
 }
 
 static void
@@ -560,7 +569,8 @@ on_reverse_nodes(void *ctx, const struct ipc_answer *answer)
 
 		if (schema_decode_at(&node_schema, &in, &n, &error) == -1)
 			break;
-		if (is_reversed(n.address, ip) && answer_node_name(n.node, n.datacenter, &q->settings->domain, "node", &q->findings.reverse) == 0) {
+		if (is_reversed(n.address, ip) &&
+		    answer_node_name(n.node, n.datacenter, &q->settings->domain, "node", &q->findings.reverse) == 0) {
 			q->findings.reverse_done = true;
 			advance(q);
 			return;
@@ -580,7 +590,8 @@ reverse_nodes(struct request *q)
 	r.datacenter = bytes_str(q->settings->datacenter);
 	r.allow_stale = q->settings->allow_stale;
 	schema_encode(&dc_request_schema, &r, &args);
-	q->call = ipc_call(daemon_peer(q->resolver->daemon, "catalogd"), "Catalog.ListNodes", buf_bytes(&args), &options, on_reverse_nodes, q);
+	q->call = ipc_call(daemon_peer(q->resolver->daemon, "catalogd"), "Catalog.ListNodes", buf_bytes(&args),
+	    &options, on_reverse_nodes, q);
 	buf_free(&args);
 }
 
@@ -621,16 +632,19 @@ advance(struct request *q)
 	if (q->steps++ > 2 * STEPS_MAX) { /* the catalog changes faster than we ask */
 		static const struct findings nothing;
 
-		(void)step(q->resolver, q->settings, &q->query, q->region, &nothing, false, &q->question, &need, &result);
+		(void)step(
+		    q->resolver, q->settings, &q->query, q->region, &nothing, false, &q->question, &need, &result);
 		fail(q, &result);
 		return;
 	}
-	switch (step(q->resolver, q->settings, &q->query, q->region, &q->findings, may_ask, &q->question, &need, &result)) {
+	switch (
+	    step(q->resolver, q->settings, &q->query, q->region, &q->findings, may_ask, &q->question, &need, &result)) {
 	case STEP_DONE:
 		request_finish(q, &result);
 		return;
 	case STEP_LOOKUP:
-		q->wait = cache_lookup(q->resolver->cache, need.kind, need.name, need.tag, q->settings->datacenter, on_lookup, q);
+		q->wait = cache_lookup(
+		    q->resolver->cache, need.kind, need.name, need.tag, q->settings->datacenter, on_lookup, q);
 		if (q->wait == NULL)
 			fail(q, &result);
 		return;
@@ -646,7 +660,8 @@ advance(struct request *q)
 		reverse_nodes(q);
 		return;
 	case STEP_RECURSE:
-		q->recursion = recursion_start(daemon_loop(q->resolver->daemon), q->settings, q->message, q->udp, false, on_recursed, q);
+		q->recursion = recursion_start(
+		    daemon_loop(q->resolver->daemon), q->settings, q->message, q->udp, false, on_recursed, q);
 		if (q->recursion == NULL)
 			fail(q, &result);
 		return;
@@ -654,7 +669,8 @@ advance(struct request *q)
 }
 
 int
-resolve_start(struct resolver *r, const struct dns_query *query, struct bytes message, bool udp, resolve_cb *cb, void *ctx)
+resolve_start(
+    struct resolver *r, const struct dns_query *query, struct bytes message, bool udp, resolve_cb *cb, void *ctx)
 {
 	struct request *q = request_new(r, r->settings, query, message, udp, cb, ctx);
 

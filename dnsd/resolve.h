@@ -24,7 +24,7 @@ struct cache *resolver_cache(const struct resolver *r);
 struct resolution {
 	struct answer_context context;
 	struct dns_answer answer;
-	struct bytes recursed;	   /* not empty: an upstream's message instead of answer */
+	struct bytes recursed;     /* not empty: an upstream's message instead of answer */
 	struct cache_entry *entry; /* the whole answer depends on this alone: its packets may be kept; else NULL */
 };
 
@@ -36,6 +36,7 @@ typedef void resolve_cb(void *ctx, const struct dns_query *q, struct resolution 
  * For when resolve_now said no. message: the query as it came (for upstreams); both are copied. The callback comes once, later or from within the call, at the
  * latest when every lookup and upstream had its time. -1: REQUESTS_MAX wait already, no callback.
  */
-MUST_USE int resolve_start(struct resolver *r, const struct dns_query *q, struct bytes message, bool udp, resolve_cb *cb, void *ctx);
+MUST_USE int resolve_start(
+    struct resolver *r, const struct dns_query *q, struct bytes message, bool udp, resolve_cb *cb, void *ctx);
 
 #endif

@@ -60,7 +60,7 @@ struct tcp_conn {
 /* A query that waits for its answer. */
 struct pending {
 	struct udp_socket *socket; /* UDP */
-	struct tcp_conn *conn;	   /* TCP */
+	struct tcp_conn *conn;     /* TCP */
 	union net_addr peer;
 	struct monotime began;
 };
@@ -73,8 +73,9 @@ type_text(uint16_t type, char out[16])
 	static const struct {
 		uint16_t type;
 		const char *name;
-	} names[] = {{DNS_A, "A"}, {DNS_NS, "NS"}, {DNS_CNAME, "CNAME"}, {DNS_SOA, "SOA"}, {DNS_PTR, "PTR"}, {DNS_MX, "MX"}, {DNS_TXT, "TXT"},
-	    {DNS_AAAA, "AAAA"}, {DNS_SRV, "SRV"}, {DNS_ANY, "ANY"}, {DNS_AXFR, "AXFR"}, {DNS_IXFR, "IXFR"}};
+	} names[] = {{DNS_A, "A"}, {DNS_NS, "NS"}, {DNS_CNAME, "CNAME"}, {DNS_SOA, "SOA"}, {DNS_PTR, "PTR"},
+	    {DNS_MX, "MX"}, {DNS_TXT, "TXT"}, {DNS_AAAA, "AAAA"}, {DNS_SRV, "SRV"}, {DNS_ANY, "ANY"},
+	    {DNS_AXFR, "AXFR"}, {DNS_IXFR, "IXFR"}};
 
 	for (size_t i = 0; i < COUNTOF(names); i++)
 		if (names[i].type == type)
@@ -90,9 +91,11 @@ log_served(const struct dns_query *q, const union net_addr *peer, bool udp, stru
 
 	if (!log_enabled(LOG_DEBUG_LEVEL))
 		return;
-	log_debug("agent.dns", "request served from client: name=%s type=%s class=%s latency=%s client=%s client_network=%s",
+	log_debug("agent.dns",
+	    "request served from client: name=%s type=%s class=%s latency=%s client=%s client_network=%s",
 	    log_quote(name_text(&q->name, name)), type_text(q->type, type), q->class == 1 ? "IN" : "other",
-	    log_quote(duration_format(monotime_since_ns(began), latency)), net_addr_text_port(peer, client), udp ? "udp" : "tcp");
+	    log_quote(duration_format(monotime_since_ns(began), latency)), net_addr_text_port(peer, client),
+	    udp ? "udp" : "tcp");
 }
 
 /* ---- answering ---- */
@@ -116,7 +119,12 @@ keepable(const struct dns_query *q)
 static struct packet_key
 key_of(const struct dns_query *q, bool udp)
 {
-	return (struct packet_key) {.name = &q->name, .type = q->type, .class = q->class, .edns = q->edns, .edns_size = q->edns_size, .udp = udp};
+	return (struct packet_key){.name = &q->name,
+	    .type = q->type,
+	    .class = q->class,
+	    .edns = q->edns,
+	    .edns_size = q->edns_size,
+	    .udp = udp};
 }
 
 /* A kept packet becomes this query's answer: its id, and the flags that are copied. */
@@ -168,7 +176,8 @@ enum handled { HANDLED, NO_ANSWER, WAITING };
  * resolve_start.
  */
 static enum handled
-handle(struct server *s, struct bytes message, bool udp, struct dns_query *q, uint8_t *out, size_t size, size_t *written)
+handle(
+    struct server *s, struct bytes message, bool udp, struct dns_query *q, uint8_t *out, size_t size, size_t *written)
 {
 	static struct resolution resolution;
 	enum dns_rcode rcode = DNS_NOERROR;
@@ -205,7 +214,8 @@ udp_answered(void *ctx, const struct dns_query *q, struct resolution *result)
 	uint8_t out[DNS_MESSAGE_MAX];
 	size_t size = write_resolution(p->socket->server, q, result, true, out, sizeof out);
 
-	if (size > 0 && sendto(p->socket->io.fd, out, size, MSG_NOSIGNAL, &p->peer.sa, net_addr_len(&p->peer)) == -1 && errno != EAGAIN)
+	if (size > 0 && sendto(p->socket->io.fd, out, size, MSG_NOSIGNAL, &p->peer.sa, net_addr_len(&p->peer)) == -1 &&
+	    errno != EAGAIN)
 		log_debug("agent.dns", "failed to respond: error=%s", log_quote(strerror(errno)));
 	log_served(q, &p->peer, true, p->began);
 	free(p);
@@ -213,7 +223,8 @@ udp_answered(void *ctx, const struct dns_query *q, struct resolution *result)
 
 /* Starts what has to wait. Returns the size of an answer to send now instead, 0: none. */
 static size_t
-udp_wait(struct udp_socket *u, const struct dns_query *q, struct bytes message, const union net_addr *peer, struct monotime began, uint8_t *out)
+udp_wait(struct udp_socket *u, const struct dns_query *q, struct bytes message, const union net_addr *peer,
+    struct monotime began, uint8_t *out)
 {
 	struct pending *p = xcalloc(1, sizeof *p);
 
@@ -243,14 +254,16 @@ on_udp(struct ev_loop *loop, struct ev_io *w, int events)
 
 	(void)loop, (void)events;
 	for (unsigned i = 0; i < BATCH; i++) {
-		batch.in_iov[i] = (struct iovec) {batch.in[i], DNS_MESSAGE_MAX};
-		batch.received[i].msg_hdr = (struct msghdr) {
-		    .msg_name = &batch.peer[i], .msg_namelen = sizeof batch.peer[i], .msg_iov = &batch.in_iov[i], .msg_iovlen = 1};
+		batch.in_iov[i] = (struct iovec){batch.in[i], DNS_MESSAGE_MAX};
+		batch.received[i].msg_hdr = (struct msghdr){.msg_name = &batch.peer[i],
+		    .msg_namelen = sizeof batch.peer[i],
+		    .msg_iov = &batch.in_iov[i],
+		    .msg_iovlen = 1};
 	}
 	count = recvmmsg(w->fd, batch.received, BATCH, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < count; i++) {
 		struct bytes message = bytes_of(batch.in[i], batch.received[i].msg_len);
-		struct monotime began = log_enabled(LOG_DEBUG_LEVEL) ? monotime_now() : (struct monotime) {0};
+		struct monotime began = log_enabled(LOG_DEBUG_LEVEL) ? monotime_now() : (struct monotime){0};
 		static struct dns_query q;
 		size_t written = 0;
 		enum handled h = handle(u->server, message, true, &q, batch.out[answers], DNS_MESSAGE_MAX, &written);
@@ -263,8 +276,8 @@ on_udp(struct ev_loop *loop, struct ev_io *w, int events)
 			log_served(&q, &batch.peer[i], true, began);
 		if (written == 0)
 			continue;
-		batch.out_iov[answers] = (struct iovec) {batch.out[answers], written};
-		batch.answers[answers].msg_hdr = (struct msghdr) {.msg_name = &batch.peer[i],
+		batch.out_iov[answers] = (struct iovec){batch.out[answers], written};
+		batch.answers[answers].msg_hdr = (struct msghdr){.msg_name = &batch.peer[i],
 		    .msg_namelen = batch.received[i].msg_hdr.msg_namelen,
 		    .msg_iov = &batch.out_iov[answers],
 		    .msg_iovlen = 1};

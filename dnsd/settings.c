@@ -56,7 +56,8 @@ settings_new(const struct conf *conf, char error[CONF_ERROR_MAX])
 	struct settings *s = xcalloc(1, sizeof *s);
 
 	s->refs = 1;
-	if (zone(conf, "domain", "consul.", &s->domain, error) == -1 || zone(conf, "alt_domain", "", &s->alt_domain, error) == -1) {
+	if (zone(conf, "domain", "consul.", &s->domain, error) == -1 ||
+	    zone(conf, "alt_domain", "", &s->alt_domain, error) == -1) {
 		settings_unref(s);
 		return NULL;
 	}

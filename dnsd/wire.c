@@ -148,7 +148,7 @@ struct writer {
 	size_t size, used;
 	bool full;
 	bool compress;
-	unsigned slots; /* in use */
+	unsigned slots;                /* in use */
 	uint16_t suffix[SUFFIX_SLOTS]; /* offset of a suffix written in full, 0: free */
 };
 
@@ -389,7 +389,8 @@ answer_flags(const struct dns_query *q, const struct dns_answer *a)
 }
 
 static void
-put_header(struct writer *w, unsigned id, unsigned flags, size_t questions, size_t answers, size_t authorities, size_t additionals)
+put_header(struct writer *w, unsigned id, unsigned flags, size_t questions, size_t answers, size_t authorities,
+    size_t additionals)
 {
 	put16(w, id);
 	put16(w, flags);
@@ -426,8 +427,7 @@ dns_answer_write(const struct dns_query *q, const struct dns_answer *a, bool com
 }
 
 size_t
-dns_reject_write(
-    const struct dns_query *q, enum dns_verdict verdict, enum dns_rcode rcode, uint8_t *out, size_t size)
+dns_reject_write(const struct dns_query *q, enum dns_verdict verdict, enum dns_rcode rcode, uint8_t *out, size_t size)
 {
 	struct writer *w = &the_writer;
 	unsigned flags = DNS_FLAG_QR | (q->flags & DNS_FLAG_RD) | (unsigned)rcode;

@@ -32,7 +32,14 @@ enum dns_type {
 	DNS_ANY = 255,
 };
 
-enum dns_rcode { DNS_NOERROR = 0, DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_NOTIMP = 4, DNS_REFUSED = 5 };
+enum dns_rcode {
+	DNS_NOERROR = 0,
+	DNS_FORMERR = 1,
+	DNS_SERVFAIL = 2,
+	DNS_NXDOMAIN = 3,
+	DNS_NOTIMP = 4,
+	DNS_REFUSED = 5
+};
 
 #define DNS_FLAG_QR 0x8000u
 #define DNS_FLAG_AA 0x0400u
@@ -65,7 +72,7 @@ struct dns_query {
 
 enum dns_verdict {
 	DNS_ACCEPT,
-	DNS_DROP,	     /* no answer */
+	DNS_DROP,            /* no answer */
 	DNS_REJECT_HEADER,   /* the header alone, with *rcode */
 	DNS_REJECT_QUESTION, /* header and question, with *rcode, no OPT */
 };
@@ -111,10 +118,12 @@ struct dns_answer {
  * Writes the answer to q into out. compress: false writes every name in full. Returns the size, or 0 if it does not fit into size.
  * Of q's flags RD and CD are copied (not for NOTIFY).
  */
-MUST_USE size_t dns_answer_write(const struct dns_query *q, const struct dns_answer *a, bool compress, uint8_t *out, size_t size);
+MUST_USE size_t dns_answer_write(
+    const struct dns_query *q, const struct dns_answer *a, bool compress, uint8_t *out, size_t size);
 /* Size that OPT takes in an answer to q; 0 without EDNS. */
 size_t dns_opt_bytes(const struct dns_query *q);
 /* The short forms of dns_query_read's rejections. */
-MUST_USE size_t dns_reject_write(const struct dns_query *q, enum dns_verdict verdict, enum dns_rcode rcode, uint8_t *out, size_t size);
+MUST_USE size_t dns_reject_write(
+    const struct dns_query *q, enum dns_verdict verdict, enum dns_rcode rcode, uint8_t *out, size_t size);
 
 #endif

@@ -49,7 +49,8 @@ dial(unsigned i)
 
 	source.sin_addr.s_addr = htonl(0x7f640000u + 2 + i / 150);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (bind(fd, (struct sockaddr *)&source, sizeof source) == -1 || connect(fd, (struct sockaddr *)&server, sizeof server) == -1)
+	if (bind(fd, (struct sockaddr *)&source, sizeof source) == -1 ||
+	    connect(fd, (struct sockaddr *)&server, sizeof server) == -1)
 		die("connect");
 	return fd;
 }
@@ -58,7 +59,8 @@ static void
 request(int fd, const char *method, const char *path, const char *body)
 {
 	char text[1024];
-	int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", method, path, strlen(body), body);
+	int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", method, path,
+	    strlen(body), body);
 
 	if (write(fd, text, (size_t)n) != n)
 		die("write");
@@ -123,8 +125,8 @@ bare_loop(unsigned count)
 	pid_t child;
 	char byte = 0;
 
-	if (bind(listener, (struct sockaddr *)&a, sizeof a) == -1 || listen(listener, 4096) == -1 || getsockname(listener, (struct sockaddr *)&a, &size) == -1 ||
-	    pipe(go) == -1)
+	if (bind(listener, (struct sockaddr *)&a, sizeof a) == -1 || listen(listener, 4096) == -1 ||
+	    getsockname(listener, (struct sockaddr *)&a, &size) == -1 || pipe(go) == -1)
 		die("bare loop");
 	child = fork();
 	if (child == 0) {

@@ -13,7 +13,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (;;) {
 		struct frame f;
 		size_t used = 0, need = 0;
-		int got = frame_decode((struct bytes) {data + at, size - at}, &f, &used, &need);
+		int got = frame_decode((struct bytes){data + at, size - at}, &f, &used, &need);
 
 		if (got != 1)
 			return 0;

@@ -17,7 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct name zone;
 	struct dns_record record = {.type = DNS_A, .ttl = 1};
 	struct dns_answer answer = {.answer = {&record, 1}, .authoritative = true};
-	enum dns_verdict verdict = dns_query_read((struct bytes) {data, size}, &q, &rcode);
+	enum dns_verdict verdict = dns_query_read((struct bytes){data, size}, &q, &rcode);
 	char text[NAME_TEXT_MAX];
 	int labels;
 
@@ -30,7 +30,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (q.name.size == 0 || strlen(name_text(&q.name, text)) == 0)
 		abort();
-	if (name_from_text((struct bytes) {(const uint8_t *)"consul", 6}, &zone) == -1)
+	if (name_from_text((struct bytes){(const uint8_t *)"consul", 6}, &zone) == -1)
 		abort();
 	labels = name_in_zone(&q.name, &zone);
 	if (labels != -1)

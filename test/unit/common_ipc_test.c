@@ -427,21 +427,22 @@ send_raw(int fd, const void *data, size_t size)
 static void
 test_bad_frames(void **state)
 {
-	static const uint8_t hello[] = {0, 0, 0, 11, 1, 0, 0, 0, 0, 0, 0, 0, 'c', 'o', 'n', 's', 'u', 'l', 'd', ' ', '1', ' ', 'x'};
+	static const uint8_t hello[] = {
+	    0, 0, 0, 11, 1, 0, 0, 0, 0, 0, 0, 0, 'c', 'o', 'n', 's', 'u', 'l', 'd', ' ', '1', ' ', 'x'};
 	static const struct {
 		uint8_t bytes[24];
 		size_t size;
 		bool after_hello;
 	} bad[] = {
-	    {{0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 1, 0xa0}, 13, false},	     /* a request before HELLO */
-	    {{0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 1}, 12, true},		     /* unknown kind */
-	    {{0, 0, 0, 0, 2, 8, 0, 0, 0, 0, 0, 1}, 12, true},		     /* unknown flag */
-	    {{0xff, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1}, 12, true},	     /* 4 GB announced */
-	    {{0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 1, 0xc1}, 13, true},	     /* no method */
-	    {{0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 2, 0xa1, 'x'}, 14, true},     /* a number of the other side */
-	    {{0, 0, 0, 2, 2, 1, 0, 0, 0, 0, 0, 1, 0xa1, 'x'}, 14, true},     /* a descriptor that did not come */
-	    {{0, 0, 0, 3, 6, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0}, 15, true},	     /* a short window */
-	    {{0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, 12, true},		     /* HELLO twice */
+	    {{0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 1, 0xa0}, 13, false},     /* a request before HELLO */
+	    {{0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 1}, 12, true},            /* unknown kind */
+	    {{0, 0, 0, 0, 2, 8, 0, 0, 0, 0, 0, 1}, 12, true},            /* unknown flag */
+	    {{0xff, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1}, 12, true},         /* 4 GB announced */
+	    {{0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 1, 0xc1}, 13, true},      /* no method */
+	    {{0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 2, 0xa1, 'x'}, 14, true}, /* a number of the other side */
+	    {{0, 0, 0, 2, 2, 1, 0, 0, 0, 0, 0, 1, 0xa1, 'x'}, 14, true}, /* a descriptor that did not come */
+	    {{0, 0, 0, 3, 6, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0}, 15, true},   /* a short window */
+	    {{0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, 12, true},            /* HELLO twice */
 	};
 	struct outcome o = {0};
 

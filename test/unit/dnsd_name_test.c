@@ -36,7 +36,8 @@ test_text_and_wire(void **state)
 	    {".x", NULL},
 	    {"a b", "a\\ b."},
 	    {"back\\slash", "backslash."},
-	    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."},
+	    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."},
 	    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL},
 	};
 
@@ -83,7 +84,8 @@ static void
 test_compression(void **state)
 {
 	/* 0: consul, 8: web -> 0, 14: a pointer to itself, 16: a pointer ahead */
-	static const uint8_t m[] = {6, 'c', 'o', 'n', 's', 'u', 'l', 0, 3, 'w', 'e', 'b', 0xc0, 0, 0xc0, 14, 0xc0, 18, 0};
+	static const uint8_t m[] = {
+	    6, 'c', 'o', 'n', 's', 'u', 'l', 0, 3, 'w', 'e', 'b', 0xc0, 0, 0xc0, 14, 0xc0, 18, 0};
 	struct name n, expect = text("web.consul");
 
 	(void)state;
@@ -99,7 +101,8 @@ test_compression(void **state)
 static void
 test_zones(void **state)
 {
-	struct name consul = text("consul"), root = text(""), n = text("Web.Service.CONSUL"), other = text("xconsul"), foo = text("fooconsul.");
+	struct name consul = text("consul"), root = text(""), n = text("Web.Service.CONSUL"), other = text("xconsul"),
+		    foo = text("fooconsul.");
 
 	(void)state;
 	assert_int_equal(name_in_zone(&n, &consul), 2);
@@ -172,7 +175,8 @@ test_grammar(void **state)
 static void
 test_escapes(void **state)
 {
-	struct name n = {.size = 17, .wire = {3, 'a', '.', 'b', 4, 'n', 'o', 'd', 'e', 6, 'c', 'o', 'n', 's', 'u', 'l', 0}};
+	struct name n = {
+	    .size = 17, .wire = {3, 'a', '.', 'b', 4, 'n', 'o', 'd', 'e', 6, 'c', 'o', 'n', 's', 'u', 'l', 0}};
 	struct question q;
 
 	(void)state;
