@@ -467,10 +467,14 @@ logs_free(struct logs *l)
 	if (l == NULL)
 		return;
 	self_read_fd = -1;
-	while (l->sources != NULL)
-		logs_source_end(l->sources);
-	while (l->monitors != NULL)
-		logs_monitor_free(l->monitors);
+	for (struct logs_source *source = l->sources, *next; source != NULL; source = next) {
+		next = source->next;
+		logs_source_end(source);
+	}
+	for (struct logs_monitor *m = l->monitors, *next; m != NULL; m = next) {
+		next = m->next;
+		logs_monitor_free(m);
+	}
 	ev_io_stop(l->loop, &l->stdout_io);
 	if (l->stdout_fd != STDOUT_FILENO)
 		close(l->stdout_fd);

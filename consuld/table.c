@@ -211,7 +211,7 @@ static int
 take_row_key(const config_setting_t *s, struct table_row *row, char error[TABLE_ERROR_MAX])
 {
 	const char *key = config_setting_name(s);
-	uint64_t number;
+	uint64_t number = 0;
 
 	if (strcmp(key, "name") == 0)
 		return 0;
