@@ -17,6 +17,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SELF_CONFIG_FIELDS(F)                                                                                          \
+	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
+	F(STR, "PrimaryDatacenter", primary_datacenter, 0, NULL, NULL, "")                                             \
+	F(STR, "NodeName", node_name, 0, NULL, NULL, "")                                                               \
+	F(STR, "NodeID", node_id, 0, NULL, NULL, "")                                                                   \
+	F(STR, "Revision", revision, 0, NULL, NULL, "")                                                                \
+	F(BOOL, "Server", server, 0, NULL, NULL, "")                                                                   \
+	F(STR, "Version", version, 0, NULL, NULL, "of the reference that we are compatible with")                      \
+	F(STR, "BuildDate", build_date, 0, NULL, NULL, "")
+SCHEMA_DECLARE(self_config, SELF_CONFIG_FIELDS)
+SCHEMA_DEFINE(self_config, "Config", SELF_CONFIG_FIELDS, 0)
+
 /* ---- self: put together from the answers of four neighbours ---- */
 
 enum self_part { SELF_AGENT, SELF_GOSSIP, SELF_GOSSIP_STATS, SELF_CHECKS, SELF_CATALOG, SELF_PARTS };
@@ -113,12 +125,24 @@ put_json_member(struct buf *out, const char *key, struct bytes raw, bool last)
 		buf_put_u8(out, ',');
 }
 
+/* A struct by its table; one that a neighbour did not give is null. */
+static void
+put_struct(struct buf *out, const struct schema *schema, struct bytes raw)
+{
+	struct mp in = mp_of(raw);
+	size_t before = out->used;
+
+	if (raw.size > 0 && mp_peek(&in) == MP_MAP && schema_to_json(schema, &in, out, 0) == 0)
+		return;
+	out->used = before;
+	buf_put_str(out, "null");
+}
+
 static void
 self_reply(struct exchange *x, const struct self *s)
 {
 	struct buf stats = BUF_INIT(1u << 20), plain = BUF_INIT(8u << 20);
-	struct bytes agent = buf_bytes(&s->part[SELF_AGENT]), gossip = buf_bytes(&s->part[SELF_GOSSIP]), member, coord;
-	struct mp in;
+	struct bytes agent = buf_bytes(&s->part[SELF_AGENT]), gossip = buf_bytes(&s->part[SELF_GOSSIP]);
 	size_t place = mp_open_map(&stats);
 	uint32_t count = 0;
 
@@ -132,19 +156,15 @@ self_reply(struct exchange *x, const struct self *s)
 	count += put_stats(&stats, "serf_lan", &s->part[SELF_GOSSIP_STATS], "serf_lan");
 	count += put_stats(&stats, "serf_wan", &s->part[SELF_GOSSIP_STATS], "serf_wan");
 	mp_close(&stats, place, count);
-	member = mp_find_raw(gossip, "Member");
-	coord = mp_find_raw(gossip, "Coord");
 	buf_put_u8(&plain, '{');
-	put_json_member(&plain, "Config", mp_find_raw(agent, "Config"), false);
+	buf_put_str(&plain, "\"Config\":");
+	put_struct(&plain, &self_config_schema, mp_find_raw(agent, "Config"));
+	buf_put_u8(&plain, ',');
 	put_json_member(&plain, "DebugConfig", mp_find_raw(agent, "DebugConfig"), false);
 	buf_put_str(&plain, "\"Coord\":");
-	in = mp_of(coord);
-	if (coord.size == 0 || mp_peek(&in) == MP_NIL || schema_to_json(&coordinate_schema, &in, &plain, 0) == -1)
-		buf_put_str(&plain, "null");
+	put_struct(&plain, &coordinate_schema, mp_find_raw(gossip, "Coord"));
 	buf_put_str(&plain, ",\"Member\":");
-	in = mp_of(member);
-	if (member.size == 0 || schema_to_json(&member_schema, &in, &plain, 0) == -1)
-		buf_put_str(&plain, "{}");
+	put_struct(&plain, &member_schema, mp_find_raw(gossip, "Member"));
 	buf_put_u8(&plain, ',');
 	put_json_member(&plain, "Stats", buf_bytes(&stats), false);
 	put_json_member(&plain, "Meta", mp_find_raw(agent, "Meta"), mp_find_raw(agent, "xDS").size == 0);

@@ -57,7 +57,7 @@ encode_first(struct exchange *x, const struct ask_form *form, struct mp *in, str
 	uint32_t count = mp_nil(in) ? 0 : mp_array(in);
 
 	if (count == 0)
-		return mp_ok(in) ? 404 : -1;
+		return mp_ok(in) ? ASK_GONE : -1;
 	if (schema_to_json(form->schema, in, out, reply_json_flags(x)) == -1)
 		return -1;
 	while (--count > 0)

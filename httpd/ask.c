@@ -102,9 +102,9 @@ formed_ok(struct exchange *x, const struct ipc_answer *a)
 		reply_error(x, 500, "rpc error: malformed answer");
 		return;
 	}
-	if (form->key != NULL)
+	if (form->key != NULL && status != ASK_GONE)
 		reply_meta(&meta, (x->route->flags & ROUTE_CONSISTENCY) != 0);
-	if (status == 404)
+	if (status == 404 || status == ASK_GONE)
 		reply_send(x, 404, NULL, bytes_of(NULL, 0));
 	else if ((x->flags & REPLY_RAW) != 0)
 		reply_send(x, 200, "text/plain", buf_bytes(out));

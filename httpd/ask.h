@@ -11,6 +11,8 @@
  * How the data of an indexed reply becomes a body. encode appends JSON to out and returns the HTTP status: 200, 404 (out is then not sent,
  * the answer has no body), or -1: the message is not what it should be.
  */
+#define ASK_GONE 1404 /* returned by encode: 404 without the query headers */
+
 struct ask_form {
 	const char *key; /* of the data in the reply; NULL: the reply is the data, and has no metadata */
 	int (*encode)(struct exchange *x, const struct ask_form *form, struct mp *in, struct buf *out);

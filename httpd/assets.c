@@ -2,7 +2,8 @@
  * assets.c - the web UI's files and the other paths outside /v1 (contract: assets.h; caller: request.c)
  *
  * The files are few and small, so they are read once at start: later httpd can not open files. Unknown paths below the UI's own are
- * answered with its index page, as a page of the UI may have any path.
+ * answered with its index page, as a page of the UI may have any path; so that page's references are absolute: CONTENT_PATH_MARK in it stands for
+ * the content path.
  */
 #include "assets.h"
 
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "log.h"
 #include "mem.h"
 #include "reply.h"
@@ -25,6 +27,11 @@
 #define ALL_BYTES_MAX (32u * 1024 * 1024)
 #define DEPTH_MAX 6
 #define INDEX "index.html"
+#define CONTENT_PATH_MARK "@CONTENT_PATH@"
+/* What the suite's own UI lives with. Trusted types: a script that tries to make markup out of text fails. */
+#define POLICY                                                                                                         \
+	"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; "         \
+	"require-trusted-types-for 'script'; trusted-types 'none'"
 
 struct asset {
 	char *path; /* below the content path, without a leading slash */
@@ -36,6 +43,7 @@ struct asset {
 static struct {
 	struct asset files[FILES_MAX];
 	size_t count, bytes;
+	bool own; /* the suite's own files: POLICY holds */
 } state;
 
 static const char *
@@ -66,6 +74,28 @@ type_of(const char *path)
 }
 
 static void
+put_content_path(struct asset *a)
+{
+	const size_t mark = strlen(CONTENT_PATH_MARK);
+	const uint8_t *from = a->data, *end = a->data + a->size, *at;
+	struct buf out = BUF_INIT(ALL_BYTES_MAX);
+
+	while ((at = memmem(from, (size_t)(end - from), CONTENT_PATH_MARK, mark)) != NULL) {
+		buf_put(&out, from, (size_t)(at - from));
+		buf_put_str(&out, config.content_path);
+		from = at + mark;
+	}
+	buf_put(&out, from, (size_t)(end - from));
+	if (out.overflow)
+		buf_free(&out);
+	else {
+		free(a->data);
+		a->data = out.data;
+		a->size = out.used;
+	}
+}
+
+static void
 load_file(int dirfd, const char *name, const char *path)
 {
 	struct asset *a = &state.files[state.count];
@@ -74,7 +104,8 @@ load_file(int dirfd, const char *name, const char *path)
 	int fd;
 
 	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
-	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size > FILE_BYTES_MAX || state.bytes + (size_t)st.st_size > ALL_BYTES_MAX) {
+	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size > FILE_BYTES_MAX ||
+	    state.bytes + (size_t)st.st_size > ALL_BYTES_MAX) {
 		log_warnx(MODULE, "UI file left out: path=%s", log_quote(path));
 		goto done;
 	}
@@ -89,6 +120,8 @@ load_file(int dirfd, const char *name, const char *path)
 	a->size = size;
 	a->path = xstrdup(path);
 	a->type = type_of(path);
+	if (strcmp(path, INDEX) == 0)
+		put_content_path(a);
 	state.bytes += size;
 	state.count++;
 done:
@@ -153,6 +186,7 @@ assets_load(const char *dir)
 	const char *from = own != NULL ? own : dir;
 	int fd = from == NULL ? -1 : open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	state.own = own != NULL;
 	if (fd == -1)
 		log_warn(MODULE, "no UI files: dir=%s", log_quote(from == NULL ? "" : from));
 	else
@@ -169,13 +203,26 @@ find(struct bytes path)
 	return NULL;
 }
 
+/* Names of nodes and services have dots, but only from the third segment on (DATACENTER/nodes/NAME): one before is that of a file. */
+static bool
+names_page(struct bytes path)
+{
+	for (size_t i = 0, slashes = 0; i < path.size && slashes < 2; i++) {
+		if (path.data[i] == '.')
+			return false;
+		slashes += path.data[i] == '/';
+	}
+	return true;
+}
+
 static bool
 only_get(struct exchange *x, const struct http1_head *head)
 {
 	if (head->method == HTTP1_GET || head->method == HTTP1_HEAD)
 		return true;
 	reply_header("Allow", "GET, HEAD");
-	reply_error(x, 405, "method %.*s not allowed", (int)MIN(head->method_text.size, (size_t)64), (const char *)head->method_text.data);
+	reply_error(x, 405, "method %.*s not allowed", (int)MIN(head->method_text.size, (size_t)64),
+	    (const char *)head->method_text.data);
 	return false;
 }
 
@@ -184,6 +231,8 @@ send_asset(struct exchange *x, const struct asset *a)
 {
 	reply_header("X-Content-Type-Options", "nosniff");
 	reply_header("Cache-Control", "no-cache");
+	if (state.own)
+		reply_header("Content-Security-Policy", POLICY);
 	if (a == NULL)
 		reply_error(x, 404, "404 page not found\n");
 	else
@@ -193,7 +242,8 @@ send_asset(struct exchange *x, const struct asset *a)
 bool
 assets_answer(struct exchange *x, const struct http1_head *head, struct bytes path, struct bytes *location)
 {
-	static const char DISABLED[] = "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the agent configuration and restart.";
+	static const char DISABLED[] =
+	    "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the agent configuration and restart.";
 	struct bytes content = bytes_str(config.content_path), rest;
 	const struct asset *a;
 
@@ -212,7 +262,8 @@ assets_answer(struct exchange *x, const struct http1_head *head, struct bytes pa
 		reply_error(x, 200, "%s", DISABLED);
 		return true;
 	}
-	if (bytes_is(path, "/") || (content.size > 1 && path.size == content.size - 1 && bytes_has_prefix(content, path))) {
+	if (bytes_is(path, "/") ||
+	    (content.size > 1 && path.size == content.size - 1 && bytes_has_prefix(content, path))) {
 		*location = content;
 		return true;
 	}
@@ -228,7 +279,7 @@ assets_answer(struct exchange *x, const struct http1_head *head, struct bytes pa
 	rest = bytes_of(path.data + content.size, path.size - content.size);
 	a = find(rest);
 	/* A missing file stays missing; any other path is a page of the UI. */
-	if (a == NULL && (rest.size == 0 || memchr(rest.data, '.', rest.size) == NULL))
+	if (a == NULL && names_page(rest))
 		a = find(bytes_str(INDEX));
 	send_asset(x, a);
 	return true;

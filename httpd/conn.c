@@ -219,17 +219,21 @@ deadline_set(struct conn *c, double seconds)
 		ev_timer_again(cs->loop, &cs->tick);
 }
 
+void
+conns_expire(struct conns *cs, double now)
+{
+	for (struct conn *c = cs->slow, *next; c != NULL; c = next) {
+		next = c->slow_next;
+		if (c->deadline <= now)
+			conn_close(c);
+	}
+}
+
 static void
 on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 {
-	struct conns *cs = w->data;
-
 	(void)events;
-	for (struct conn *c = cs->slow, *next; c != NULL; c = next) {
-		next = c->slow_next;
-		if (c->deadline <= ev_now(loop))
-			conn_close(c);
-	}
+	conns_expire(w->data, ev_now(loop));
 }
 
 /* ---- life ---- */
@@ -812,6 +816,9 @@ conn_refuse_client(struct conn *c)
 		log_warnx(MODULE, "too many connections of one client, refused: client=%s suppressed=%u", net_addr_text(&peer, text), suppressed);
 	snprintf(answer, sizeof answer, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
 	    sizeof TEXT - 1, TEXT);
+	/* What is refused does not count: the client would stay refused by its own attempts. */
+	c->client->count--;
+	c->client = NULL;
 	c->close_after = true;
 	if (conn_put(c, bytes_str(answer), bytes_of(NULL, 0), NULL) == -1 || c->all->refused >= REFUSED_MAX) {
 		conn_close(c);

@@ -78,6 +78,8 @@ void conns_set_per_client(struct conns *cs, unsigned max);
 void conns_stop(struct conns *cs);
 size_t conns_open(const struct conns *cs);
 void conns_free(struct conns *cs);
+/* Ends the connections whose deadline has passed at now; the loop does it by itself (tests). */
+void conns_expire(struct conns *cs, double now);
 /* Takes a connected socket as if it had been accepted (tests). */
 void conns_add(struct conns *cs, int fd, const union net_addr *peer);
 

@@ -17,7 +17,7 @@
 #include "mem.h"
 
 #define GZIP_BYTES_MIN 1400
-#define HEAD_BYTES_MAX (256u * 1024)
+#define HEAD_BYTES_MAX (40u * 1024 * 1024) /* a redirect repeats a target as long as heads may be */
 #define SHARED_FORMS 8
 #define KEEP_BYTES (1u << 20) /* a larger body buffer is given back */
 
@@ -184,6 +184,8 @@ put_head(struct exchange *x, unsigned status, const char *type)
 {
 	struct buf *b = &state.head;
 
+	if (b->size > KEEP_BYTES)
+		buf_free(b);
 	buf_clear(b);
 	buf_put_str(b, "HTTP/1.1 ");
 	put_decimal(b, status);
@@ -205,6 +207,8 @@ put_head(struct exchange *x, unsigned status, const char *type)
 	if ((x->flags & REPLY_HIT) != 0 && status < 400)
 		buf_put_str(b, "X-Cache: HIT\r\nAge: 0\r\n");
 	buf_put_bytes(b, buf_bytes(&state.extra));
+	if (state.extra.size > KEEP_BYTES)
+		buf_free(&state.extra);
 	buf_clear(&state.extra);
 	put_date(b);
 	return b;
