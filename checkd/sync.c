@@ -580,8 +580,8 @@ end_round(struct sync *s)
 		if (full || !ev_is_active(&s->full_timer))
 			full_after(s, FULL_INTERVAL_S);
 	}
-	if (s->options.purged != NULL)
-		s->options.purged(s->options.ctx);
+	if (s->options.round_ended != NULL)
+		s->options.round_ended(s->options.ctx);
 	end_waits(s);
 	if (s->dirty)
 		soon(s);

@@ -22,7 +22,7 @@ struct sync_options {
 	int64_t check_update_interval; /* ns; 0: every output is pushed at once */
 	/* checkd alone was restarted: checks that nothing has touched yet take over what the catalog says. */
 	bool resume;
-	void (*purged)(void *ctx); /* may be NULL; tests */
+	void (*round_ended)(void *ctx); /* may be NULL */
 	void *ctx;
 };
 
