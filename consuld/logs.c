@@ -19,6 +19,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef CONSULD_SANITIZED
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #include "buf.h"
 #include "duration.h"
@@ -72,6 +75,7 @@ struct logs {
 
 /* For the handlers of exit and abort. */
 static int self_read_fd = -1;
+static int old_stderr_fd = -1;
 
 /* ---- stdout ---- */
 
@@ -365,6 +369,11 @@ logs_capture_self(struct logs *l)
 	l->self = logs_source_new(l, "consuld", &write_fd);
 	if (l->self == NULL)
 		return;
+	old_stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+#ifdef CONSULD_SANITIZED
+	/* A report comes when nobody empties the pipe any more. */
+	__sanitizer_set_report_fd((void *)(intptr_t)old_stderr_fd);
+#endif
 	if (dup2(write_fd, STDERR_FILENO) != -1)
 		self_read_fd = l->self->io.fd;
 	close(write_fd);
@@ -467,6 +476,8 @@ logs_free(struct logs *l)
 	if (l == NULL)
 		return;
 	self_read_fd = -1;
+	if (old_stderr_fd != -1)
+		(void)dup2(old_stderr_fd, STDERR_FILENO);
 	for (struct logs_source *source = l->sources, *next; source != NULL; source = next) {
 		next = source->next;
 		logs_source_end(source);
