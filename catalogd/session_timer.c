@@ -60,11 +60,26 @@ timer_find(const struct session_timers *t, struct bytes id)
 	return NULL;
 }
 
+/* Only while there is something to be late for: an idle server sleeps. */
+static void
+beat_set(struct session_timers *t, bool on)
+{
+	if (on == (ev_is_active(&t->beat) != 0))
+		return;
+	if (on) {
+		t->checked_ns = monotime_now().ns;
+		ev_timer_again(t->c->loop, &t->beat);
+	} else
+		ev_timer_stop(t->c->loop, &t->beat);
+}
+
 static void
 timer_free(struct timer *timer)
 {
 	ev_timer_stop(timer->all->c->loop, &timer->timer);
 	hash_remove(&timer->all->timers, &timer->node);
+	if (timer->all->timers.count == 0)
+		beat_set(timer->all, false);
 	free(timer);
 }
 
@@ -139,6 +154,7 @@ timer_add(struct session_timers *t, struct bytes id, int64_t ttl_ns)
 	ev_set_priority(&timer->timer, EV_MINPRI);
 	timer->timer.data = timer;
 	hash_insert(&t->timers, &timer->node);
+	beat_set(t, true);
 	timer_arm(timer);
 }
 
@@ -265,8 +281,6 @@ session_timers_new(struct catalogd *c)
 	t->checked_ns = monotime_now().ns;
 	buf_init(&t->touched, 16u * 1024 * 1024);
 	ev_timer_init(&t->beat, on_beat, BEAT_S, BEAT_S);
-	ev_timer_start(c->loop, &t->beat);
-	ev_unref(c->loop);
 	ev_check_init(&t->check, on_check);
 	ev_set_priority(&t->check, EV_MAXPRI);
 	t->check.data = t;
@@ -282,8 +296,6 @@ session_timers_free(struct session_timers *t)
 	if (t == NULL)
 		return;
 	session_timers_stop(t);
-	ev_ref(t->c->loop);
-	ev_timer_stop(t->c->loop, &t->beat);
 	ev_ref(t->c->loop);
 	ev_check_stop(t->c->loop, &t->check);
 	hash_free(&t->timers);

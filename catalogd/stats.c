@@ -12,6 +12,7 @@
 
 #include "duration.h"
 #include "frame.h"
+#include "leader.h"
 #include "mem.h"
 #include "raftlog.h"
 #include "session_timer.h"
@@ -25,7 +26,6 @@ struct asked {
 	struct catalogd *c;
 	struct ipc_stream *stream;
 	struct ipc_call *call;
-	struct bytes peers; /* a copy of raftd's list, while its figures are asked for */
 };
 
 static bool
@@ -40,27 +40,13 @@ datacenter_is_ours(struct ipc_stream *s, struct bytes args, const struct catalog
 }
 
 static void
-asked_free(struct asked *a)
-{
-	free((void *)(uintptr_t)a->peers.data);
-	free(a);
-}
-
-static void
 on_asker_ended(struct ipc_stream *s, void *ctx)
 {
 	struct asked *a = ctx;
 
 	(void)s;
 	ipc_cancel(a->call);
-	asked_free(a);
-}
-
-static void
-raftd_call(struct asked *a, const char *method, ipc_answer_cb *cb)
-{
-	a->call = ipc_call(daemon_peer(a->c->daemon, "raftd"), method, bytes_of(NULL, 0),
-	    &(struct ipc_call_options){.timeout_ms = RAFTD_TIMEOUT_MS, .flags = IPC_RESEND}, cb, a);
+	free(a);
 }
 
 static void
@@ -70,7 +56,8 @@ raftd_ask(struct catalogd *c, struct ipc_stream *s, const char *method, ipc_answ
 
 	a->c = c;
 	a->stream = s;
-	raftd_call(a, method, cb);
+	a->call = ipc_call(daemon_peer(a->c->daemon, "raftd"), method, bytes_of(NULL, 0),
+	    &(struct ipc_call_options){.timeout_ms = RAFTD_TIMEOUT_MS, .flags = IPC_RESEND}, cb, a);
 	ipc_stream_watch(s, on_asker_ended, NULL, a);
 }
 
@@ -81,7 +68,7 @@ asked_end(struct asked *a)
 	struct ipc_stream *s = a->stream;
 
 	ipc_stream_watch(s, NULL, NULL, NULL);
-	asked_free(a);
+	free(a);
 	return s;
 }
 
@@ -154,18 +141,19 @@ stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
 /* ---- Operator.RaftGetConfiguration ---- */
 
 static void
-on_figures(void *ctx, const struct ipc_answer *answer)
+on_configuration(void *ctx, const struct ipc_answer *answer)
 {
 	struct asked *a = ctx;
 	struct catalogd *c = a->c;
 	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
-	struct mp in = mp_of(mp_find_raw(a->peers, "Servers"));
+	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
 	uint32_t count = mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
 	const char *own_id = conf_str(daemon_conf(c->daemon), "node_id", "");
-	uint64_t last_index = 0;
-	bool known =
-	    answer->status == IPC_OK && bytes_to_u64(mp_find_str(answer->body, "last_log_index"), &last_index) == 0;
 
+	if (answer->status != IPC_OK) {
+		ipc_fail(asked_end(a), 0, "No cluster leader");
+		return;
+	}
 	mp_put_map(&body, 2);
 	mp_put_cstr(&body, "Servers");
 	mp_put_array(&body, count);
@@ -180,24 +168,11 @@ on_figures(void *ctx, const struct ipc_answer *answer)
 		mp_put_kv_bool(&body, "Leader", mp_find_bool(server, "Leader"));
 		mp_put_kv_cstr(&body, "ProtocolVersion", "3");
 		mp_put_kv_bool(&body, "Voter", mp_find_bool(server, "Voter"));
-		mp_put_kv_uint(&body, "LastIndex", own && known ? last_index : 0);
+		mp_put_kv_uint(&body, "LastIndex", own ? leader_sampled_index(c->leader) : 0);
 	}
 	mp_put_kv_uint(&body, "Index", 0);
 	ipc_reply(asked_end(a), buf_bytes(&body));
 	buf_free(&body);
-}
-
-static void
-on_configuration(void *ctx, const struct ipc_answer *answer)
-{
-	struct asked *a = ctx;
-
-	if (answer->status != IPC_OK) {
-		ipc_fail(asked_end(a), 0, "No cluster leader");
-		return;
-	}
-	a->peers = bytes_of(bytes_dup(answer->body), answer->body.size);
-	raftd_call(a, "Raft.Stats", on_figures);
 }
 
 void
