@@ -1,0 +1,104 @@
+/*
+ * raftd_message_fuzz.c - any bytes as a message between servers and as a configuration; what decodes is stepped through Raft
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+#include "message.h"
+#include "raft.h"
+
+static uint64_t
+no_random(void *ctx, uint64_t below)
+{
+	(void)ctx, (void)below;
+	return 0;
+}
+
+static struct message_entry
+entry_of(void *ctx, uint64_t index)
+{
+	struct message_in *in = ctx;
+
+	return in->entries[index - in->message.index - 1];
+}
+
+/* A follower or a leader, with a few entries. */
+static void
+step_all(const struct raft_message *m, bool lead)
+{
+	const struct raft_id voters[] = {{0, 1}, {0, 2}, {0, 3}};
+	struct raft_accepted accepted;
+	struct raft_message out;
+	struct raft_save save;
+	struct terms log;
+	struct raft *r;
+
+	terms_init(&log, 2, 1);
+	terms_append(&log, 1, 3);
+	terms_append(&log, 2, 2);
+	r = raft_new(&(struct raft_params){.self = voters[0],
+	    .voters = voters,
+	    .voter_count = COUNTOF(voters),
+	    .election_ticks = 10,
+	    .heartbeat_ticks = 2,
+	    .random = no_random,
+	    .hard = {.term = 2},
+	    .log = &log,
+	    .commit = 4});
+	raft_set_campaign(r, true);
+	if (lead) {
+		raft_campaign(r);
+		if (raft_save_begin(r, &save))
+			raft_save_done(r);
+		raft_step(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .from = voters[1], .term = 3}, &accepted);
+	}
+	for (int i = 0; i < 2; i++) {
+		raft_step(r, m, &accepted);
+		(void)raft_noop(r);
+		if (accepted.taken > 0 &&
+		    (accepted.first <= 4 || accepted.first + accepted.taken - 1 != raft_log(r)->last))
+			abort();
+		if (raft_save_begin(r, &save))
+			raft_save_done(r);
+		while (raft_message(r, &out))
+			continue;
+	}
+	if (raft_commit(r) > raft_log(r)->last || raft_stable(r) > raft_log(r)->last)
+		abort();
+	raft_free(r);
+	terms_free(&log);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct configuration configuration;
+	struct message_in in;
+
+	if (configuration_decode(bytes_of(data, size), &configuration) == 0) {
+		struct configuration again;
+		struct buf out = BUF_INIT(1024 * 1024);
+
+		configuration_encode(&configuration, &out);
+		if (configuration_decode(buf_bytes(&out), &again) == -1 || again.count != configuration.count)
+			abort();
+		buf_free(&out);
+	}
+	if (message_decode(bytes_of(data, size), &in) == 0) {
+		struct buf out = BUF_INIT(64 * 1024 * 1024);
+
+		/* one message, one form */
+		message_encode(&in.message, entry_of, &in, &out);
+		if (!bytes_equal(buf_bytes(&out), bytes_of(data, size)))
+			abort();
+		buf_free(&out);
+		step_all(&in.message, false);
+		step_all(&in.message, true);
+		message_in_free(&in);
+	}
+	return 0;
+}
