@@ -22,6 +22,7 @@
 #include "proposals.h"
 #include "query.h"
 #include "raftlog.h"
+#include "ring.h"
 #include "stats.h"
 #include "watch.h"
 
@@ -32,7 +33,7 @@
 
 /* A request that waits for a leader. */
 struct held {
-	struct held *prev, *next;
+	struct ring ring;
 	struct serve *serve;
 	struct ipc_stream *stream;
 	const struct endpoint *endpoint;
@@ -46,7 +47,7 @@ struct serve {
 	struct query query;
 	struct region *write_region;
 	struct buf reply, body;
-	struct held held; /* head of the ring */
+	struct ring held; /* oldest first */
 	size_t held_count, held_bytes;
 	double hold_s;
 	int64_t session_ttl_min_ns;
@@ -63,8 +64,7 @@ held_free(struct held *h)
 	struct serve *s = h->serve;
 
 	ev_timer_stop(s->c->loop, &h->deadline);
-	h->prev->next = h->next;
-	h->next->prev = h->prev;
+	ring_remove(&h->ring);
 	s->held_count--;
 	s->held_bytes -= h->args_size;
 	free(h);
@@ -100,9 +100,7 @@ hold(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint
 	h = xmalloc(sizeof *h + args.size);
 	*h = (struct held){.serve = s, .stream = stream, .endpoint = endpoint, .args_size = args.size};
 	memcpy(h->args, args.data, args.size);
-	h->next = &s->held;
-	h->prev = s->held.prev;
-	h->prev->next = h->next->prev = h;
+	ring_append(&s->held, &h->ring);
 	s->held_count++;
 	s->held_bytes += args.size;
 	ev_timer_init(&h->deadline, on_held_deadline, s->hold_s, 0.);
@@ -115,8 +113,8 @@ void
 serve_leader_ready(struct serve *s)
 {
 	/* What is held again, because leadership was lost meanwhile, comes behind these. */
-	for (size_t n = s->held_count; n > 0 && s->held.next != &s->held; n--) {
-		struct held *h = s->held.next;
+	for (size_t n = s->held_count; n > 0 && !ring_empty(&s->held); n--) {
+		struct held *h = RING_ENTRY(s->held.next, struct held, ring);
 		struct ipc_stream *stream = h->stream;
 		const struct endpoint *endpoint = h->endpoint;
 		struct buf args = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
@@ -460,7 +458,7 @@ serve_new(struct catalogd *c)
 	struct query *parked = watch_query(c->watch);
 
 	s->c = c;
-	s->held.prev = s->held.next = &s->held;
+	ring_init(&s->held);
 	s->hold_s = (double)conf_duration(daemon_conf(c->daemon), "performance.rpc_hold_timeout", 7 * NS_PER_S) /
 		    (double)NS_PER_S;
 	s->session_ttl_min_ns = conf_duration(daemon_conf(c->daemon), "session_ttl_min", 10 * NS_PER_S);
@@ -479,9 +477,11 @@ serve_free(struct serve *s)
 {
 	if (s == NULL)
 		return;
-	while (s->held.next != &s->held) {
-		ipc_stream_watch(s->held.next->stream, NULL, NULL, NULL);
-		held_free(s->held.next);
+	while (!ring_empty(&s->held)) {
+		struct held *h = RING_ENTRY(s->held.next, struct held, ring);
+
+		ipc_stream_watch(h->stream, NULL, NULL, NULL);
+		held_free(h);
 	}
 	while (free_writings != NULL) {
 		struct writing *writing = free_writings;

@@ -26,12 +26,12 @@
 #include <unistd.h>
 
 #include "crc32c.h"
-#include "fold.h"
+#include "sha256.h"
 #include "log.h"
 #include "mem.h"
 #include "store_file.h"
 
-#define KEY_STORED_MAX (STORE_KEY_DIRECT_MAX + FOLD_BYTES)
+#define KEY_STORED_MAX (STORE_KEY_DIRECT_MAX + SHA256_BYTES)
 #define CRC_BYTES 4
 #define FOLD_LENGTH_BYTES 4
 #define READERS_MAX 64
@@ -574,7 +574,7 @@ stored_key(struct bytes key, uint8_t space[KEY_STORED_MAX])
 	if (key.size <= STORE_KEY_DIRECT_MAX)
 		return val_of(key);
 	memcpy(space, key.data, STORE_KEY_DIRECT_MAX);
-	fold_digest(key, space + STORE_KEY_DIRECT_MAX);
+	sha256(key, space + STORE_KEY_DIRECT_MAX);
 	return (MDB_val){.mv_size = KEY_STORED_MAX, .mv_data = space};
 }
 

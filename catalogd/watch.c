@@ -22,15 +22,12 @@
 #include "log.h"
 #include "mem.h"
 #include "query.h"
+#include "ring.h"
 #include "uuid.h"
 
 #define REPLY_BYTES_MAX (250u * 1024 * 1024)
 #define PARKED_MAX 400000
 #define NOTICE_BYTES_MAX (64u * 1024)
-
-struct ring {
-	struct ring *prev, *next;
-};
 
 struct link {
 	struct watch_point *point;
@@ -106,31 +103,6 @@ struct watch {
 	void (*observer)(void *ctx, struct bytes name);
 	void *observer_ctx;
 };
-
-static void
-ring_init(struct ring *r)
-{
-	r->prev = r->next = r;
-}
-
-static void
-ring_append(struct ring *head, struct ring *r)
-{
-	r->prev = head->prev;
-	r->next = head;
-	head->prev->next = r;
-	head->prev = r;
-}
-
-static void
-ring_remove(struct ring *r)
-{
-	r->prev->next = r->next;
-	r->next->prev = r->prev;
-	ring_init(r);
-}
-
-#define RING_ENTRY(pointer, type, part) ((type *)(void *)((char *)(pointer)-offsetof(type, part)))
 
 struct watch *
 watch_new(struct ev_loop *loop, watch_run *run, void *ctx)

@@ -25,6 +25,7 @@
 #include "log.h"
 #include "mem.h"
 #include "net.h"
+#include "ring.h"
 #include "uuid.h"
 
 #define READ_BYTES (64u * 1024)        /* room for one read */
@@ -36,11 +37,6 @@
 #define HELLO_TEXT "consuld 1 "
 #define BACKOFF_MIN_S 0.001
 #define BACKOFF_MAX_S 0.25
-
-/* A ring: the head links to itself when empty, and taking out an element needs no head. */
-struct ring {
-	struct ring *prev, *next;
-};
 
 /* What a table of streams holds; first member of struct ipc_stream and struct ipc_call. */
 struct slot {
@@ -159,32 +155,7 @@ static void conn_drop(struct ipc_conn *c);
 static void peer_connect(struct ipc_peer *p);
 static void call_finish(struct ipc_call *c, const struct ipc_answer *answer);
 
-/* ---- rings and tables ---- */
-
-static void
-ring_init(struct ring *r)
-{
-	r->prev = r->next = r;
-}
-
-static void
-ring_append(struct ring *head, struct ring *r)
-{
-	r->prev = head->prev;
-	r->next = head;
-	head->prev->next = r;
-	head->prev = r;
-}
-
-static void
-ring_remove(struct ring *r)
-{
-	r->prev->next = r->next;
-	r->next->prev = r->prev;
-	ring_init(r);
-}
-
-#define RING_ENTRY(ring_pointer, type, member) ((type *)((char *)(ring_pointer)-offsetof(type, member)))
+/* ---- tables of streams ---- */
 
 static struct slot **
 table_place(const struct table *t, uint32_t id)

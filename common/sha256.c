@@ -1,11 +1,9 @@
 /*
- * fold.c - SHA-256 for keys that are too long for the store (contract: fold.h; caller: store.c)
- *
- * Written here and not taken from OpenSSL, which would cost an idle daemon more memory than all the rest of it. Such keys are
- * rare; speed does not matter.
+ * sha256.c - SHA-256 (contract: sha256.h)
  */
-#include "fold.h"
+#include "sha256.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "buf.h"
@@ -110,7 +108,7 @@ block_add(uint32_t hash[8], const uint8_t block[64])
 }
 
 void
-fold_digest(struct bytes data, uint8_t out[FOLD_BYTES])
+sha256(struct bytes data, uint8_t out[SHA256_BYTES])
 {
 	uint32_t hash[8] = {
 	    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -132,4 +130,15 @@ fold_digest(struct bytes data, uint8_t out[FOLD_BYTES])
 		out[4 * i + 2] = (uint8_t)(hash[i] >> 8);
 		out[4 * i + 3] = (uint8_t)hash[i];
 	}
+}
+
+char *
+sha256_text(struct bytes data, char out[SHA256_TEXT_MAX])
+{
+	uint8_t digest[SHA256_BYTES];
+
+	sha256(data, digest);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	return out;
 }
