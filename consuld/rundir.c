@@ -251,6 +251,17 @@ give_to_group(const struct rundir *r, const char *name, char error[RUNDIR_ERROR_
 	return 0;
 }
 
+/* Script checks run in the directory in which the agent was started (checkd's check-exec reads it). */
+static void
+remember_home(void)
+{
+	char *home = getcwd(NULL, 0);
+
+	if (home != NULL)
+		setenv("CONSULD_HOME", home, 1);
+	free(home);
+}
+
 struct rundir *
 rundir_open(const struct rundir_options *options, char error[RUNDIR_ERROR_MAX])
 {
@@ -270,6 +281,7 @@ rundir_open(const struct rundir_options *options, char error[RUNDIR_ERROR_MAX])
 	if (give_to_group(r, options->group, error) == -1 ||
 	    take_lock(r, r->path, "run_dir", &r->run_lock, error) == -1)
 		goto fail;
+	remember_home();
 	if (fchdir(r->fd) == -1) {
 		refuse(error, "chdir", r->path);
 		goto fail;
