@@ -49,7 +49,6 @@ struct daemon {
 	struct ev_signal hup, term, interrupt;
 	struct ipc_stream *ready_stream, *stop_stream;
 	bool ready, stopping;
-	enum log_level conf_level;
 	int status;
 };
 
@@ -213,10 +212,8 @@ conf_apply_common(struct daemon *d)
 	enum log_level level;
 	int facility;
 
-	if (log_level_parse(conf_str(d->conf, "log_level", "INFO"), &level) == 0) {
-		d->conf_level = level;
+	if (log_level_parse(conf_str(d->conf, "log_level", "INFO"), &level) == 0)
 		log_set_level(level);
-	}
 	facility = (int)conf_int(d->conf, "consuld.syslog_facility", -1);
 	if (facility != -1 && own != NULL) /* consuld.conf gives this daemon one of its own */
 		facility = atoi(own);
@@ -348,15 +345,15 @@ handle_abort(struct ipc_stream *s, struct bytes args, void *ctx)
 static void
 handle_log_level(struct ipc_stream *s, struct bytes args, void *ctx)
 {
-	struct daemon *d = ctx;
 	char text[16];
 	enum log_level level;
 
+	(void)ctx;
 	if (bytes_to_str(mp_find_str(args, "Level"), text, sizeof text) == -1 || log_level_parse(text, &level) == -1) {
 		ipc_fail(s, 0, "not a log level");
 		return;
 	}
-	log_set_level(MIN(level, d->conf_level));
+	log_widen(level);
 	ipc_reply(s, bytes_of(NULL, 0));
 }
 

@@ -24,10 +24,12 @@
 
 static struct {
 	char ident[64];
-	enum log_level level;
+	enum log_level level; /* what is formatted at all: the lower one of the two that follow */
+	enum log_level set;   /* log_set_level */
+	enum log_level wide;  /* log_widen */
 	bool syslog_open;
 	unsigned long dropped;
-} state = {.level = LOG_INFO_LEVEL};
+} state = {.level = LOG_INFO_LEVEL, .set = LOG_INFO_LEVEL, .wide = LOG_ERROR_LEVEL};
 
 static const struct {
 	const char *name;   /* as log_level_name and the bracket say it */
@@ -45,13 +47,21 @@ void
 log_init(const char *program, enum log_level level)
 {
 	snprintf(state.ident, sizeof state.ident, "consul/%s", program);
-	state.level = level;
+	log_set_level(level);
 }
 
 void
 log_set_level(enum log_level level)
 {
-	state.level = level;
+	state.set = level;
+	state.level = MIN(state.set, state.wide);
+}
+
+void
+log_widen(enum log_level level)
+{
+	state.wide = level;
+	state.level = MIN(state.set, state.wide);
 }
 
 enum log_level
@@ -157,7 +167,7 @@ static void PRINTF_LIKE(4, 0) emit(enum log_level level, const char *module, int
 	}
 	if (used == room - 1)
 		memcpy(line + used - 3, "...", 3);
-	if (state.syslog_open)
+	if (state.syslog_open && level >= state.set)
 		syslog(levels[level].priority, "%.*s", (int)(used - text), line + text);
 	line[used++] = '\n';
 	if (state.dropped > 0)

@@ -21,6 +21,8 @@ enum log_level { LOG_TRACE_LEVEL, LOG_DEBUG_LEVEL, LOG_INFO_LEVEL, LOG_WARN_LEVE
 /* program: "raftd"; for syslog ident and the protocol to consuld. Lines below level are not formatted. */
 void log_init(const char *program, enum log_level level);
 void log_set_level(enum log_level level);
+/* Somebody reads standard error who wants lines down to level, too; syslog goes on getting those of log_set_level. */
+void log_widen(enum log_level level);
 enum log_level log_get_level(void);
 bool log_enabled(enum log_level level);
 /* "trace" "debug" "info" "warn" "err" "error", any case. -1: none of these. */

@@ -400,7 +400,7 @@ tell_wanted(struct logs *l, enum log_level before)
 
 	if (now == before)
 		return;
-	log_set_level(now);
+	log_widen(now);
 	if (l->changed != NULL)
 		l->changed(l->changed_ctx, now);
 }
@@ -418,6 +418,7 @@ logs_set_level(struct logs *l, enum log_level level)
 	enum log_level before = logs_wanted(l);
 
 	l->level = level;
+	log_set_level(level);
 	tell_wanted(l, before);
 }
 
