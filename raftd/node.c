@@ -106,6 +106,9 @@ log_role(struct node *n)
 		log_info(MODULE, "entering candidate state: node=%s term=%" PRIu64, log_quote(node), term);
 		break;
 	case RAFT_LEADER:
+		if (n->role_told != RAFT_CANDIDATE || n->term_told != term) /* all within one turn */
+			log_info(MODULE, "entering candidate state: node=\"Node at %s [Candidate]\" term=%" PRIu64,
+			    n->address, term);
 		log_info(MODULE, "election won: term=%" PRIu64 " tally=%zu", term, raft_voter_count(n->raft) / 2 + 1);
 		log_info(MODULE, "entering leader state: leader=%s", log_quote(node));
 		break;

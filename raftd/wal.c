@@ -23,7 +23,7 @@
 #define ZERO_AHEAD_BYTES (256u * 1024)
 #define READ_CHUNK_BYTES (64u * 1024)
 /* Blocks that stay reserved for hard state and marks while entries fill the rest. */
-#define RESERVED_BLOCKS 8u
+#define RESERVED_BLOCKS 64u
 #define BUFFER_KEEP_BYTES (256u * 1024)
 
 char *

@@ -575,7 +575,7 @@ test_no_space(void **state)
 
 	(void)state;
 	disk_init(&d);
-	d.space_left = 20 * SEGMENT_BYTES;
+	d.space_left = 60 * SEGMENT_BYTES;
 	w = open_on(&d, true);
 	/* a reservation that succeeds is a promise */
 	while (wal_reserve(w, 1, 3000) == 0)
@@ -591,7 +591,7 @@ test_no_space(void **state)
 	}
 	assert_int_equal(errno, ENOSPC);
 	assert_int_equal(wal_terms(w)->last, index - 1);
-	d.space_left = 10 * SEGMENT_BYTES;
+	d.space_left = 40 * SEGMENT_BYTES;
 	assert_int_equal(wal_reserve(w, 1, 3000), 0);
 	put(w, index, 1, 1, 3000);
 	check_entries(w);
