@@ -555,6 +555,7 @@ config_set_run_dir(struct config *c, const char *run_dir)
 	config_set_str(c, "consuld.catalog_dir", region_printf(c->region, "%s/catalog", state));
 	config_set_str(c, "consuld.state_dir", data);
 	config_set_int(c, "consuld.pid", getpid());
+	config_set_int(c, "consuld.syslog_facility", config_syslog_facility(c));
 }
 
 void
