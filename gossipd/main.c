@@ -3,11 +3,10 @@
  *
  * In this version every node is alone in its pools: its sockets are held, its own membership is served, joining its own address succeeds.
  */
-#include <inttypes.h>
-
 #include "duration.h"
 #include "gossip.h"
 #include "log.h"
+#include "net.h"
 #include "packets.h"
 
 static void begin_attempt(struct background_join *b);
@@ -159,6 +158,19 @@ gossip_leave(struct gossip *g)
 	leave_pool(g, &g->lan, g->serf_lan);
 }
 
+static void
+log_added(const struct gossip *g)
+{
+	const struct conf *c = daemon_conf(g->daemon);
+	char text[NET_ADDR_TEXT_MAX] = "";
+	union net_addr a;
+
+	if (net_addr_parse(g->lan.address, (uint16_t)conf_int(c, "ports.server", 8300), &a) == 0)
+		net_addr_text_port(&a, text);
+	log_info("agent.server", "Adding LAN server: server=\"%s (Addr: tcp/%s) (DC: %s)\"", g->lan.name, text,
+	    conf_str(c, "datacenter", "dc1"));
+}
+
 static int
 gossip_start(struct daemon *d)
 {
@@ -180,8 +192,7 @@ gossip_start(struct daemon *d)
 		log_info(g->serf_wan, "serf: EventMemberJoin: %s %s", g->wan.name, g->wan.address);
 	log_info(g->serf_lan, "serf: EventMemberJoin: %s %s", g->lan.name, g->lan.address);
 	if (g->server)
-		log_info("agent.server", "Adding LAN server: server=\"%s (Addr: tcp/%s:%" PRId64 ") (DC: %s)\"",
-		    g->lan.name, g->lan.address, conf_int(c, "ports.server", 8300), conf_str(c, "datacenter", "dc1"));
+		log_added(g);
 	begin_joins(g);
 	if (g->starting == 0)
 		daemon_ready(d);
