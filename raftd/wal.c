@@ -699,42 +699,50 @@ first_behind(const struct wal *w, uint64_t number)
 	return w->terms.base_index + 1 + low;
 }
 
+/* The oldest segment is gone: the log begins with entry keep_from. */
+static void
+segment_forget(struct wal *w, uint64_t keep_from)
+{
+	uint64_t old_base = w->terms.base_index;
+	size_t gone = 0;
+
+	if (w->segments[0].fd != -1)
+		w->io.close(w->io.ctx, w->segments[0].fd);
+	w->segment_count--;
+	memmove(w->segments, w->segments + 1, w->segment_count * sizeof *w->segments);
+	terms_compact(&w->terms, keep_from - 1);
+	if (entry_count(w) > 0)
+		memmove(w->where, w->where + (w->terms.base_index - old_base), entry_count(w) * sizeof *w->where);
+	if (w->where_size > 4096 && w->where_size / 4 > entry_count(w)) {
+		w->where_size = MAX(entry_count(w) * 2, 256);
+		w->where = xreallocarray(w->where, w->where_size, sizeof *w->where);
+	}
+	while (gone < w->configuration_count && w->configurations[gone] <= w->terms.base_index)
+		gone++;
+	w->configuration_count -= gone;
+	if (gone > 0)
+		memmove(
+		    w->configurations, w->configurations + gone, w->configuration_count * sizeof *w->configurations);
+}
+
 int
 wal_drop(struct wal *w, uint64_t limit)
 {
 	int dropped = 0;
 
 	while (w->segment_count > 1) {
-		struct segment *s = &w->segments[0];
-		uint64_t keep_from = first_behind(w, s->number), old_base = w->terms.base_index;
+		uint64_t number = w->segments[0].number, keep_from = first_behind(w, number);
 		char name[SEGMENT_NAME_MAX];
 
 		if (keep_from - 1 > limit)
 			break;
-		if (w->io.unlink(w->io.ctx, wal_segment_name(s->number, name)) == -1)
+		if (w->io.unlink(w->io.ctx, wal_segment_name(number, name)) == -1)
 			return -1;
+		segment_forget(w, keep_from);
+		dropped++;
 		/* a later name must not be gone before an earlier one: that would be a missing segment */
 		if (!w->no_sync && w->io.sync_directory(w->io.ctx) == -1)
 			return -1;
-		if (s->fd != -1)
-			w->io.close(w->io.ctx, s->fd);
-		memmove(w->segments, w->segments + 1, --w->segment_count * sizeof *w->segments);
-		terms_compact(&w->terms, keep_from - 1);
-		memmove(w->where, w->where + (w->terms.base_index - old_base), entry_count(w) * sizeof *w->where);
-		dropped++;
-	}
-	if (dropped > 0) {
-		size_t gone = 0;
-
-		while (gone < w->configuration_count && w->configurations[gone] <= w->terms.base_index)
-			gone++;
-		w->configuration_count -= gone;
-		memmove(
-		    w->configurations, w->configurations + gone, w->configuration_count * sizeof *w->configurations);
-		if (w->where_size > 4096 && w->where_size / 4 > entry_count(w)) {
-			w->where_size = MAX(entry_count(w) * 2, 256);
-			w->where = xreallocarray(w->where, w->where_size, sizeof *w->where);
-		}
 	}
 	return dropped;
 }
