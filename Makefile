@@ -60,7 +60,7 @@ $(BUILD)/lib/$(1).a: $(call objects,$(1))
 	@rm -f $$@
 	$(Q)ar rcs $$@ $$^
 -include $(patsubst %.o,%.d,$(call objects,$(1)) $(BUILD)/obj/$(1)/main.d)
-$(foreach h,$(HELPERS_$(1)),-include $(BUILD)/obj/$(1)/$(h).d
+$(foreach h,$(HELPERS_$(1)),-include $(BUILD)/obj/$(1)/$(subst -,_,$(h)).d
 $(BUILD)/libexec/consuld/$(h): $(BUILD)/obj/$(1)/$(subst -,_,$(h)).o $(BUILD)/lib/$(1).a $(BUILD)/lib/common.a
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"

@@ -321,7 +321,7 @@ look_again(struct ev_loop *loop UNUSED, struct ev_timer *w, int events UNUSED)
 	struct checks *k = w->data;
 
 	for (struct check_runner *r = k->first; r != NULL; r = r->next)
-		if (r->kind == &check_kind_alias && r->type.alias_node.size == 0)
+		if (r->kind == &check_kind_alias && check_alias_is_here(r))
 			check_alias_look(r);
 }
 

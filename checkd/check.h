@@ -50,7 +50,7 @@ void checks_start(struct checks *k, struct local_check *c, bool restart);
 void checks_stop(struct local_check *c);
 /* A client's word on a TTL check. -1: it has no TTL. */
 MUST_USE int checks_ttl_update(struct checks *k, struct local_check *c, enum status status, struct bytes output);
-/* A check of the registry changed, or came, or went: aliases look again. */
+/* A check of the registry has another status, or came, or went: aliases look again. */
 void checks_changed(struct checks *k, const struct local_check *c);
 /* Another set of services: likewise. */
 void checks_services_changed(struct checks *k);
@@ -100,6 +100,7 @@ extern const struct check_kind check_kind_tcp, check_kind_udp;      /* check_net
 extern const struct check_kind check_kind_alias;                    /* check_alias.c */
 extern const struct check_kind check_kind_script, check_kind_probe; /* check_helper.c */
 void check_alias_look(struct check_runner *r);                      /* what it follows has changed */
+bool check_alias_is_here(const struct check_runner *r);             /* it follows something of this node */
 void check_helper_cancel(struct check_runner *r);
 
 #endif

@@ -15,7 +15,7 @@
 #define LOOK_S 60.
 #define WAIT_NS (60 * NS_PER_S)
 #define STALE_NS (15 * NS_PER_S)
-#define OUTPUT_BYTES_MAX (1u << 20)
+#define OUTPUT_BYTES_MAX 65536
 #define NOT_FOUND_S 5.
 #define BACKOFF_FAILURES 3
 #define BACKOFF_MAX_S 60.
@@ -36,6 +36,8 @@ verdict_add(struct verdict *v, enum status status, struct bytes name, struct byt
 	v->status = status;
 	buf_clear(&v->output);
 	buf_printf(&v->output, "Aliased check \"%.*s\" failing: ", (int)name.size, (const char *)name.data);
+	/* Aliases that follow each other quote each other: that must end somewhere. */
+	output.size = MIN(output.size, v->output.max - v->output.used);
 	buf_put_bytes(&v->output, output);
 }
 
@@ -79,7 +81,7 @@ look_here(struct check_runner *r)
 	struct verdict v = {.status = STATUS_PASSING, .output = BUF_INIT(OUTPUT_BYTES_MAX)};
 
 	again(r, LOOK_S);
-	if (local_service(l, r->type.alias_service) == NULL) {
+	if (r->type.alias_service.size != 0 && local_service(l, r->type.alias_service) == NULL) {
 		not_found(r);
 		return;
 	}
@@ -87,7 +89,8 @@ look_here(struct check_runner *r)
 		const struct local_check *c = local_check_at(l, i);
 		if (c->deleted || c == r->check)
 			continue;
-		if (c->service_id[0] == '\0' || bytes_is(r->type.alias_service, c->service_id))
+		if (c->service_id[0] == '\0' ||
+		    (r->type.alias_service.size != 0 && bytes_is(r->type.alias_service, c->service_id)))
 			verdict_add(&v, c->status, bytes_str(c->name), buf_bytes(&c->output));
 	}
 	verdict_give(&v, r);
@@ -218,6 +221,13 @@ ask(struct check_runner *r)
 	r->call = ipc_call(o->catalog, m->services ? "Catalog.NodeServiceList" : "Health.NodeChecks", buf_bytes(&b),
 	    &call, answered, r);
 	buf_free(&b);
+}
+
+bool
+check_alias_is_here(const struct check_runner *r)
+{
+	return r->type.alias_node.size == 0 ||
+	       bytes_is(r->type.alias_node, local_settings(check_options(r)->local)->node);
 }
 
 void

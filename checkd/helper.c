@@ -12,11 +12,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "duration.h"
 #include "log.h"
 #include "mem.h"
 
 #define LOG "agent"
 #define PATH_BYTES_MAX 4096
+#define RESTART_MIN_NS (5 * NS_PER_S)
 
 SCHEMA_DEFINE(exec_request, "ExecRequest", EXEC_REQUEST_FIELDS, 0)
 SCHEMA_DEFINE(exec_answer, "ExecAnswer", EXEC_ANSWER_FIELDS, 0)
@@ -29,6 +31,7 @@ struct helper {
 	struct ipc_peer *exec;
 	struct ipc_peer *probe;
 	bool probe_down;
+	struct monotime probe_start;
 	void (*lost)(void *ctx);
 	void *ctx;
 };
@@ -161,11 +164,14 @@ helper_probe(struct helper *h)
 
 	if (h->probe != NULL && !h->probe_down)
 		return h->probe;
+	if (h->probe != NULL && monotime_since_ns(h->probe_start) < RESTART_MIN_NS)
+		return NULL; /* it dies at once: no more often than this */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == -1)
 		return NULL;
 	if (h->probe != NULL)
 		ipc_peer_free(h->probe);
 	h->probe_down = false;
+	h->probe_start = monotime_now();
 	options.fd = pair[1];
 	schema_encode(&spawn_request_schema, &args, &b);
 	ipc_call(h->exec, "Exec.Spawn", buf_bytes(&b), &options, spawned, NULL);

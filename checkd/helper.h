@@ -62,7 +62,7 @@ MUST_USE struct helper *helper_new(struct ipc *ipc, void (*lost)(void *ctx), voi
 void helper_free(struct helper *h);
 /* check-exec. */
 struct ipc_peer *helper_exec(struct helper *h);
-/* check-http, started when it is not there. NULL: no descriptors left. */
+/* check-http, started when it is not there. NULL: not now (no descriptors left, or it died just after its start). */
 struct ipc_peer *helper_probe(struct helper *h);
 
 #endif

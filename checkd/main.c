@@ -57,7 +57,8 @@ on_check(void *ctx, struct local_check *c, bool status)
 {
 	struct checkd *k = ctx;
 
-	checks_changed(k->registrar.checks, c);
+	if (status)
+		checks_changed(k->registrar.checks, c);
 	if (k->registrar.sync != NULL)
 		sync_check(k->registrar.sync, c, status);
 }

@@ -9,6 +9,7 @@
 
 #include "check_text.h"
 #include "duration.h"
+#include "net.h"
 
 #define CONNECT_TEXT_MAX 300
 
@@ -51,6 +52,21 @@ keep_status(char *data, size_t one, size_t size, void *ctx)
 	return bytes;
 }
 
+/* libcurl forgets which address refused; error texts name it. */
+static curl_socket_t
+open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct probe *p = ctx;
+	union net_addr a = {0};
+
+	(void)purpose;
+	if (to->family == AF_INET || to->family == AF_INET6) {
+		memcpy(&a, &to->addr, MIN(sizeof a, (size_t)to->addrlen));
+		net_addr_text(&a, p->tried);
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 void
 probe_common(struct probe *p)
 {
@@ -65,6 +81,8 @@ probe_common(struct probe *p)
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, p);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, keep_status);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, p);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, p);
 	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -107,15 +125,14 @@ resolver_text(char *out, size_t size)
 	snprintf(out, size, strchr(address, ':') != NULL ? "[%s]:53" : "%s:53", address);
 }
 
-/* The address that was tried: the number, when libcurl has it, else what was asked for. */
+/* The address that was tried: the number, else what was asked for. */
 static void
 tried(struct probe *p, const char *address, char *out, size_t size)
 {
-	const char *ip = NULL, *colon = strrchr(address, ':');
+	const char *colon = strrchr(address, ':');
 
-	if (curl_easy_getinfo(p->easy, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip != NULL && ip[0] != '\0' &&
-	    colon != NULL)
-		snprintf(out, size, strchr(ip, ':') != NULL ? "[%s]%s" : "%s%s", ip, colon);
+	if (p->tried[0] != '\0' && colon != NULL)
+		snprintf(out, size, strchr(p->tried, ':') != NULL ? "[%s]%s" : "%s%s", p->tried, colon);
 	else
 		snprintf(out, size, "%s", address);
 }

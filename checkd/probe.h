@@ -36,6 +36,7 @@ struct probe {
 	struct curl_slist *headers, *connect_to;
 	char error[CURL_ERROR_SIZE];
 	char status_line[256]; /* of the last answer: "200 OK" */
+	char tried[64];        /* last address that was connected to, without port */
 	struct tail body;
 	void *own; /* the kind's */
 };

@@ -44,6 +44,7 @@ begin(struct probe *p)
 		return -1;
 	}
 	curl_easy_setopt(p->easy, CURLOPT_CONNECT_ONLY, 1L);
+	curl_easy_setopt(p->easy, CURLOPT_FORBID_REUSE, 0L); /* the connection is ours once it stands */
 	curl_easy_setopt(p->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(p->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	if (named)
