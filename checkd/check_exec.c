@@ -369,13 +369,13 @@ checkd_gone(void *ctx UNUSED)
 static void
 go_home(void)
 {
-	const char *home = getenv("CONSULD_HOME");
+	const char *home = getenv("CHECKD_HOME");
 
 	if (home == NULL || chdir(home) == -1) {
 		if (chdir("/") == -1)
 			log_warn("agent", "chdir");
 	}
-	unsetenv("CONSULD_HOME");
+	unsetenv("CHECKD_HOME");
 	unsetenv("CONSULD_CONTROL");
 	unsetenv("CONSULD_LISTEN");
 }

@@ -258,7 +258,7 @@ remember_home(void)
 	char *home = getcwd(NULL, 0);
 
 	if (home != NULL)
-		setenv("CONSULD_HOME", home, 1);
+		setenv("CHECKD_HOME", home, 1);
 	free(home);
 }
 
