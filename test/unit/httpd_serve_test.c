@@ -737,6 +737,44 @@ test_reads_ahead_within_bounds(void **unused)
 	turns(5);
 }
 
+/* Time ends what makes no progress, and nothing else. */
+static void
+test_deadlines(void **unused)
+{
+	int idle = dial(), head = dial(), body = dial(), parked = dial(), stalled = dial(), lingering = dial();
+	double later = ev_now(loop) + CONN_STALL_S + 1;
+
+	(void)unused;
+	put_str(idle, "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(expect(idle, "8300\""));
+	put_str(head, "GET /v1/status/leader HTTP/1.1\r\n");
+	put_str(body, "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na");
+	put_str(parked, WATCH);
+	for (int i = 0; i < 200; i++)
+		put(stalled, "GET /v1/kv/big?raw HTTP/1.1\r\nHost: x\r\n\r\n", 40);
+	put_str(lingering, "GARBAGE\r\n\r\n");
+	assert_true(expect(lingering, "HTTP/1.1 400 "));
+	turns(500);
+	assert_int_equal(conns_open(conns), 6);
+	conns_expire(conns, ev_now(loop) + CONN_LINGER_S + 1);
+	assert_int_equal(conns_open(conns), 5);
+	conns_expire(conns, later + 10);
+	assert_int_equal(conns_open(conns), 2);
+	assert_true(expect_closed(head));
+	assert_true(expect_closed(body));
+	put_str(idle, "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(expect(idle, "8300\""));
+	assert_int_equal(held_count, 1);
+	close(idle);
+	close(head);
+	close(body);
+	close(parked);
+	close(stalled);
+	close(lingering);
+	turns(5);
+	assert_int_equal(conns_open(conns), 0);
+}
+
 static void
 test_connections_per_client(void **unused)
 {
@@ -803,6 +841,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_parked, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_client_gone, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_reads_ahead_within_bounds, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_deadlines, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_connections_per_client, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_configured_limits, setup, teardown),
 	};
