@@ -826,37 +826,47 @@ identity_take(struct node *n, const struct conf *conf)
 	return 0;
 }
 
-struct node *
-node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *ops, void *ctx)
+/* Everything that may fail for good. */
+static int
+recover(struct node *n, const struct conf *conf)
 {
-	struct node *n = xcalloc(1, sizeof *n);
+	bool bootstraps = n->dev || conf_bool(conf, "bootstrap", false) || conf_int(conf, "bootstrap_expect", 0) == 1;
 	char error[SNAPSHOT_ERROR_MAX];
-	bool bootstraps;
 
-	n->loop = loop;
-	n->ops = ops;
-	n->ctx = ctx;
-	n->dev = conf_bool(conf, "consuld.dev", false);
-	bootstraps = n->dev || conf_bool(conf, "bootstrap", false) || conf_int(conf, "bootstrap_expect", 0) == 1;
-	node_configure(n, conf);
 	if (identity_take(n, conf) == -1 || directories_open(n, conf_str(conf, "consuld.raft_dir", "raft")) == -1)
-		return NULL;
-	n->snapshots = snapshots_open(loop, n->raft_dir, n->dev, error);
+		return -1;
+	n->snapshots = snapshots_open(n->loop, n->raft_dir, n->dev, error);
 	if (n->snapshots == NULL) {
 		log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
-		return NULL;
+		return -1;
 	}
 	/* with snapshots there was a log: making a new one would hide its loss */
 	n->wal = wal_open_patiently(n, snapshots_count(n->snapshots) == 0);
 	if (n->wal == NULL || recovery_check(n) == -1)
-		return NULL;
+		return -1;
 	raft_id_format(raft_id_from_bytes(wal_id(n->wal)), n->log_id);
 	if (wal_torn(n->wal) != NULL)
 		log_warnx(MODULE, "the end of the log was cut off, it was never acknowledged: %s", wal_torn(n->wal));
 	if (bootstraps && wal_terms(n->wal)->last == 0 && wal_term(n->wal) == 0 && bootstrap(n) == -1)
+		return -1;
+	return configuration_recover(n);
+}
+
+struct node *
+node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *ops, void *ctx)
+{
+	struct node *n = xcalloc(1, sizeof *n);
+
+	n->loop = loop;
+	n->ops = ops;
+	n->ctx = ctx;
+	n->raft_dir = n->log_dir = -1;
+	n->dev = conf_bool(conf, "consuld.dev", false);
+	node_configure(n, conf);
+	if (recover(n, conf) == -1) {
+		node_free(n);
 		return NULL;
-	if (configuration_recover(n) == -1)
-		return NULL;
+	}
 	if (!n->dev) {
 		n->syncer = syncer_start(loop, n->log_dir, on_synced, n);
 		if (n->syncer == NULL)
@@ -891,8 +901,10 @@ node_free(struct node *n)
 	raft_free(n->raft);
 	tail_free(n->tail);
 	wal_close(n->wal);
-	close(n->log_dir);
-	close(n->raft_dir);
+	if (n->log_dir != -1)
+		close(n->log_dir);
+	if (n->raft_dir != -1)
+		close(n->raft_dir);
 	free(n->raft_path);
 	free(n->log_path);
 	free(n);

@@ -50,10 +50,10 @@ damage(struct scan *s, uint32_t block, const char *fmt, ...)
 	snprintf(s->error, WAL_ERROR_MAX,
 	    "%s/%s: offset %" PRIu64 ": the log is damaged: %s. Acknowledged writes may be lost; nothing was changed. "
 	    "Restore the data directory from a backup, "
-	    "or move %s away: a server of a cluster then gets everything from the others, a single server starts empty "
-	    "(restore its last snapshot)",
-	    s->w->path, wal_segment_name(s->segment->number, name), (uint64_t)block * WAL_BLOCK_BYTES, what,
-	    s->w->path);
+	    "or move the whole raft directory away: a server of a cluster then gets everything from the others, a "
+	    "single "
+	    "server starts empty (restore its last snapshot)",
+	    s->w->path, wal_segment_name(s->segment->number, name), (uint64_t)block * WAL_BLOCK_BYTES, what);
 	errno = EBADMSG;
 	return -1;
 }

@@ -1,0 +1,327 @@
+/*
+ * raftd_node_test.c - the shell: a lone server becomes leader, delivers what it made durable, finds it again, and refuses what is damaged
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "log.h"
+#include "mem.h"
+#include "mp.h"
+#include "node.h"
+
+#define NODE_ID "1af4f5e4-133f-4575-4d02-1134b66e8ad1"
+
+static struct ev_loop *loop;
+static unsigned turns, snapshots_wanted;
+
+static void
+on_turned(void *ctx)
+{
+	(void)ctx;
+	turns++;
+}
+
+static void
+on_snapshot_wanted(void *ctx)
+{
+	(void)ctx;
+	snapshots_wanted++;
+}
+
+static const struct node_ops ops = {.turned = on_turned, .snapshot_wanted = on_snapshot_wanted};
+
+/* A configuration for the data directory dir, which is made. */
+static struct conf *
+configure(const char *dir, const char *extra)
+{
+	char error[CONF_ERROR_MAX], path[64];
+	struct conf *c;
+	FILE *f;
+
+	(void)mkdir(dir, 0700);
+	snprintf(path, sizeof path, "%s.conf", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fprintf(f,
+	    "node_id = \"" NODE_ID "\";\nadvertise_addr = \"127.0.0.1\";\nports = { server = 8300; };\nconsuld = { "
+	    "raft_dir = \"%s\"; dev = %s; };\n%s\n",
+	    dir, strstr(extra, "/* dev */") != NULL ? "true" : "false",
+	    strstr(extra, "/* dev */") != NULL ? "" : extra);
+	fclose(f);
+	c = conf_load(path, error);
+	if (c == NULL)
+		fail_msg("%s", error);
+	return c;
+}
+
+static void
+until_leader(struct node *n)
+{
+	ev_run(loop, EVRUN_NOWAIT); /* without syncs that is all it takes */
+	while (node_status(n).role != RAFT_LEADER || node_deliverable(n) < node_last_index(n))
+		ev_run(loop, EVRUN_ONCE);
+}
+
+static void
+until_delivered(struct node *n, uint64_t index)
+{
+	ev_run(loop, EVRUN_NOWAIT);
+	while (node_deliverable(n) < index)
+		ev_run(loop, EVRUN_ONCE);
+}
+
+static void
+end(struct node *n, struct conf *c)
+{
+	node_stop(n);
+	node_free(n);
+	conf_free(c);
+}
+
+static uint64_t
+propose(struct node *n, const char *text)
+{
+	struct bytes data = bytes_str(text);
+	uint64_t index = 0;
+
+	assert_int_equal(node_propose(n, node_status(n).term, &data, 1, &index), NODE_ACCEPTED);
+	return index;
+}
+
+/* Entry index as Raft.Pull hands it out. */
+static void
+expect_entry(struct node *n, uint64_t index, unsigned type, const char *text)
+{
+	struct buf out = BUF_INIT(1024 * 1024);
+	struct mp m;
+	int count = node_entries_put(n, index, 100000, &out);
+
+	assert_true(count >= 1);
+	m = mp_of(buf_bytes(&out));
+	assert_int_equal(mp_array(&m), 4);
+	assert_int_equal(mp_uint(&m), index);
+	assert_true(mp_uint(&m) >= 1);
+	assert_int_equal(mp_uint(&m), type);
+	if (text != NULL)
+		assert_true(bytes_is(mp_str(&m), text));
+	buf_free(&out);
+}
+
+static void
+test_life(void **state)
+{
+	struct conf *c = configure("life", "bootstrap_expect = 1;");
+	struct node *n = node_open(loop, c, &ops, NULL);
+	struct bytes data = bytes_str("x");
+	uint64_t index, last;
+	char log_id[UUID_TEXT_SIZE];
+
+	(void)state;
+	assert_non_null(n);
+	/* nobody is there to apply: no election */
+	for (int i = 0; i < 10; i++)
+		ev_run(loop, EVRUN_NOWAIT);
+	assert_int_equal(node_status(n).role, RAFT_FOLLOWER);
+	assert_int_equal(node_propose(n, 1, &data, 1, &index), NODE_NOT_LEADER);
+	assert_int_equal(node_configuration(n)->count, 1);
+	assert_int_equal(node_configuration_index(n), 1);
+	node_set_served(n, true);
+	until_leader(n);
+	assert_string_equal(node_address_of(n, node_status(n).leader), "127.0.0.1:8300");
+	assert_int_equal(node_propose(n, node_status(n).term - 1, &data, 1, &index), NODE_TERM_CHANGED);
+	index = propose(n, "first");
+	assert_int_equal(index, 3); /* behind configuration and no-op */
+	assert_true(node_deliverable(n) < index);
+	last = propose(n, "second");
+	until_delivered(n, last);
+	expect_entry(n, 1, WAL_CONFIGURATION, NULL);
+	expect_entry(n, 2, WAL_NOOP, "");
+	expect_entry(n, 3, WAL_DATA, "first");
+	expect_entry(n, 4, WAL_DATA, "second");
+	snprintf(log_id, sizeof log_id, "%s", node_log_id(n));
+	end(n, c);
+	/* the same log, read from disk; its entries are committed again by an entry of the new term */
+	c = configure("life", "bootstrap_expect = 1;");
+	n = node_open(loop, c, &ops, NULL);
+	assert_non_null(n);
+	assert_string_equal(node_log_id(n), log_id);
+	assert_int_equal(node_last_index(n), 4);
+	node_set_served(n, true);
+	until_leader(n);
+	assert_int_equal(node_last_index(n), 5);
+	expect_entry(n, 3, WAL_DATA, "first");
+	expect_entry(n, 4, WAL_DATA, "second");
+	expect_entry(n, 5, WAL_NOOP, "");
+	end(n, c);
+}
+
+static void
+test_development(void **state)
+{
+	struct conf *c = configure("dev", "/* dev */");
+	struct node *n = node_open(loop, c, &ops, NULL);
+	uint64_t last = 0;
+
+	(void)state;
+	assert_non_null(n);
+	node_set_served(n, true);
+	until_leader(n);
+	for (int i = 0; i < 2000; i++)
+		last = propose(n, "some entry that takes a little room in the log of a server in development mode");
+	until_delivered(n, last);
+	expect_entry(n, 3, WAL_DATA, NULL);
+	expect_entry(n, last, WAL_DATA, NULL);
+	end(n, c);
+}
+
+/* Neither a log nor the order to begin one. */
+static void
+test_no_bootstrap(void **state)
+{
+	struct conf *c = configure("nobody", "bootstrap_expect = 3;");
+	struct node *n = node_open(loop, c, &ops, NULL);
+
+	(void)state;
+	assert_non_null(n);
+	node_set_served(n, true);
+	for (int i = 0; i < 20; i++)
+		ev_run(loop, EVRUN_NOWAIT);
+	assert_int_equal(node_status(n).role, RAFT_FOLLOWER);
+	assert_true(raft_id_is_none(node_status(n).leader));
+	assert_int_equal(node_configuration(n)->count, 0);
+	assert_int_equal(node_last_index(n), 0);
+	end(n, c);
+}
+
+static void
+make_log(const char *dir)
+{
+	struct conf *c = configure(dir, "bootstrap = true;");
+	struct node *n = node_open(loop, c, &ops, NULL);
+
+	node_set_served(n, true);
+	until_leader(n);
+	until_delivered(n, propose(n, "kept"));
+	end(n, c);
+}
+
+static void
+test_damaged(void **state)
+{
+	struct conf *c;
+	uint8_t byte = 0x55;
+	int fd;
+
+	(void)state;
+	make_log("damaged");
+	fd = open("damaged/log/0000000001.log", O_RDWR);
+	assert_int_equal(pwrite(fd, &byte, 1, 2 * 4096 + 100), 1);
+	close(fd);
+	c = configure("damaged", "bootstrap = true;");
+	assert_null(node_open(loop, c, &ops, NULL));
+	conf_free(c);
+}
+
+static void
+snapshot_put(const char *dir, unsigned index)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/snapshots/2-%u-1", dir, index);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof path, "%s/snapshots/2-%u-1/meta.json", dir, index);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fprintf(f,
+	    "{\"Version\":1,\"ID\":\"2-%u-1\",\"Index\":%u,\"Term\":2,\"Configuration\":{\"Servers\":[]},"
+	    "\"ConfigurationIndex\":1,"
+	    "\"Size\":0,\"CRC\":\"00000000\",\"LogID\":\"\",\"TimeMS\":1}",
+	    index, index);
+	fclose(f);
+}
+
+/* A snapshot says that there was a log: a new one is not made in its place. */
+static void
+test_lost_log(void **state)
+{
+	struct conf *c;
+
+	(void)state;
+	make_log("lost");
+	snapshot_put("lost", 3);
+	assert_int_equal(unlink("lost/log/0000000001.log"), 0);
+	c = configure("lost", "bootstrap = true;");
+	assert_null(node_open(loop, c, &ops, NULL));
+	conf_free(c);
+	/* one of entries that the log has not: acknowledged writes are missing */
+	make_log("behind");
+	snapshot_put("behind", 9);
+	c = configure("behind", "bootstrap = true;");
+	assert_null(node_open(loop, c, &ops, NULL));
+	conf_free(c);
+}
+
+static void
+test_snapshot_is_wanted(void **state)
+{
+	struct conf *c = configure("wanted",
+	    "bootstrap = true; raft_snapshot_threshold = 50; raft_snapshot_interval = \"1s\"; raft_trailing_logs = 0;");
+	struct node *n = node_open(loop, c, &ops, NULL);
+	uint64_t last = 0;
+	FILE *f = tmpfile();
+
+	(void)state;
+	node_set_served(n, true);
+	until_leader(n);
+	for (int i = 0; i < 100; i++)
+		last = propose(n, "entry");
+	until_delivered(n, last);
+	while (snapshots_wanted == 0)
+		ev_run(loop, EVRUN_ONCE);
+	/* not of this log: refused; the next one is taken */
+	node_snapshot_take(n, dup(fileno(f)), last + 10, 2);
+	assert_int_equal(snapshots_count(node_snapshots(n)), 0);
+	fputs("state", f);
+	fflush(f);
+	node_snapshot_take(n, dup(fileno(f)), last, node_status(n).term);
+	fclose(f);
+	while (snapshots_busy(node_snapshots(n)))
+		ev_run(loop, EVRUN_ONCE);
+	assert_int_equal(snapshots_count(node_snapshots(n)), 1);
+	assert_int_equal(snapshots_at(node_snapshots(n), 0)->index, last);
+	assert_int_equal(snapshots_at(node_snapshots(n), 0)->configuration.count, 1);
+	end(n, c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_life),
+	    cmocka_unit_test(test_development),
+	    cmocka_unit_test(test_no_bootstrap),
+	    cmocka_unit_test(test_damaged),
+	    cmocka_unit_test(test_lost_log),
+	    cmocka_unit_test(test_snapshot_is_wanted),
+	};
+	int failed;
+
+	log_init("raftd", LOG_ERROR_LEVEL);
+	loop = ev_default_loop(0);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	ev_loop_destroy(loop);
+	return failed;
+}
