@@ -20,7 +20,7 @@
 #include "rpcport.h"
 #include "serve.h"
 #include "session_timer.h"
-#include "store.h"
+#include "store_file.h"
 #include "watch.h"
 
 #define MODULE "agent.server"
@@ -125,6 +125,7 @@ start(struct daemon *d)
 	struct catalogd *c = daemon_state(d);
 	const struct conf *conf = daemon_conf(d);
 
+	store_file_count_crashes(conf_str(conf, "consuld.catalog_dir", "catalog"));
 	c->daemon = d;
 	c->loop = daemon_loop(d);
 	c->datacenter = xstrdup(conf_str(conf, "datacenter", "dc1"));

@@ -373,8 +373,10 @@ store_close(struct store *s, bool clean)
 	if (s->read.txn != NULL)
 		mdb_txn_abort(s->read.txn);
 	if (s->env != NULL) {
-		if (clean)
+		if (clean) {
 			mark_clean(s);
+			store_file_forget_crashes(s->directory);
+		}
 		mdb_env_close(s->env);
 	}
 	buf_free(&s->name);

@@ -2,25 +2,30 @@
  * store_file.c - the files around the store (contract: store_file.h; caller: store.c)
  *
  * "starting" counts the starts that have not come to their end; "damaged" is left by a process that read a record whose checksum
- * was wrong. Both are only hints: losing one in a power cut costs nothing, since such a store is not trusted anyway.
+ * was wrong; "crashes" has a byte for each death by a fault since the last clean stop. All are only hints: losing one in a power cut
+ * costs nothing, since such a store is not trusted anyway.
  */
 #include "store_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mem.h"
 
 #define FORMAT 1u
 #define START_DEATHS_MAX 2
+#define CRASHES_MAX 2
 #define STATE_FIXED_BYTES (4 + 8 + 8 + 1 + 1 + 1)
 
 #define FILE_STARTING "starting"
 #define FILE_DAMAGED "damaged"
+#define FILE_CRASHES "crashes"
 
 int
 store_file_state_get(struct bytes value, struct store_file_state *out)
@@ -113,10 +118,15 @@ int
 store_file_start(const char *directory, char error[STORE_ERROR_MAX])
 {
 	char text[8] = "";
+	struct stat crashes;
 	int fd, deaths = 0;
 
 	if (access(path_of(directory, FILE_DAMAGED), F_OK) == 0) {
 		snprintf(error, STORE_ERROR_MAX, "it was found damaged");
+		return -1;
+	}
+	if (stat(path_of(directory, FILE_CRASHES), &crashes) == 0 && crashes.st_size >= CRASHES_MAX) {
+		snprintf(error, STORE_ERROR_MAX, "%lld processes died over it", (long long)crashes.st_size);
 		return -1;
 	}
 	fd = open(path_of(directory, FILE_STARTING), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -148,10 +158,46 @@ store_file_damaged(const char *directory)
 	file_write(directory, FILE_DAMAGED, "a record failed its checksum\n");
 }
 
+static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGABRT};
+static struct sigaction crash_former[COUNTOF(crash_signals)];
+static char crash_path[4096];
+
+/* Async-signal-safe. The fault comes again when we return, and then it is the former handler's. */
+static void
+on_crash(int signal_number)
+{
+	int fd = open(crash_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	for (size_t i = 0; i < COUNTOF(crash_signals); i++)
+		(void)sigaction(crash_signals[i], &crash_former[i], NULL);
+	if (fd != -1 && write(fd, "x", 1) == 1)
+		(void)close(fd);
+	(void)signal_number;
+}
+
+void
+store_file_count_crashes(const char *directory)
+{
+	struct sigaction action = {.sa_handler = on_crash};
+
+	if (crash_path[0] != '\0')
+		return;
+	snprintf(crash_path, sizeof crash_path, "%s", path_of(directory, FILE_CRASHES));
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < COUNTOF(crash_signals); i++)
+		(void)sigaction(crash_signals[i], &action, &crash_former[i]);
+}
+
+void
+store_file_forget_crashes(const char *directory)
+{
+	(void)unlink(path_of(directory, FILE_CRASHES));
+}
+
 int
 store_file_erase(const char *directory)
 {
-	static const char *const names[] = {"data.mdb", "lock.mdb", FILE_STARTING, FILE_DAMAGED};
+	static const char *const names[] = {"data.mdb", "lock.mdb", FILE_STARTING, FILE_DAMAGED, FILE_CRASHES};
 
 	for (size_t i = 0; i < COUNTOF(names); i++)
 		if (unlink(path_of(directory, names[i])) == -1 && errno != ENOENT)

@@ -25,6 +25,12 @@ void store_file_boot_id(char out[STORE_FILE_BOOT_MAX]);
 MUST_USE int store_file_start(const char *directory, char error[STORE_ERROR_MAX]);
 void store_file_started(const char *directory);
 void store_file_damaged(const char *directory);
+/*
+ * From now on a death of this process by SIGSEGV, SIGBUS or SIGABRT is counted beside the store: what a damaged page does to LMDB may come late,
+ * when a reader or an entry of the log touches it. The second one means rebuild, unless a clean stop was between them.
+ */
+void store_file_count_crashes(const char *directory);
+void store_file_forget_crashes(const char *directory);
 /* Removes all of them, the store included. 0 or -1 with errno. */
 MUST_USE int store_file_erase(const char *directory);
 

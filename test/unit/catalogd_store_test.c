@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -450,6 +451,48 @@ test_two_deaths_in_a_start_or_a_damage_mark_mean_rebuild(void **state)
 	store_close(open_store(), true);
 }
 
+/* A process that opens the store, starts, and dies later by a signal. */
+static void
+die_over_it(void)
+{
+	pid_t child = fork();
+	int status;
+
+	assert_true(child != -1);
+	if (child == 0) {
+		struct store *s;
+
+		store_file_count_crashes(dir);
+		if (try_open(&s) != STORE_OPENED)
+			_exit(1);
+		store_started(s);
+		abort();
+		_exit(2);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void
+test_two_deaths_by_a_fault_mean_rebuild_unless_a_clean_stop_is_between(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	store_close(open_store(), true);
+	die_over_it();
+	store_close(open_store(), true);
+	die_over_it();
+	assert_int_equal(try_open(&s), STORE_OPENED);
+	store_started(s);
+	store_close(s, false);
+	die_over_it();
+	assert_int_equal(try_open(&s), STORE_REBUILD);
+	assert_non_null(strstr(error, "2 processes died over it"));
+	assert_int_equal(store_erase(dir), 0);
+	store_close(open_store(), true);
+}
+
 static void
 test_a_foreign_format_means_rebuild(void **state)
 {
@@ -509,6 +552,7 @@ main(void)
 	    TEST(test_another_boot_trusts_only_a_clean_store),
 	    TEST(test_clean_is_written_at_the_end_alone),
 	    TEST(test_two_deaths_in_a_start_or_a_damage_mark_mean_rebuild),
+	    TEST(test_two_deaths_by_a_fault_mean_rebuild_unless_a_clean_stop_is_between),
 	    TEST(test_a_foreign_format_means_rebuild),
 	    TEST(test_a_full_map_is_an_error_that_passes),
 	};
