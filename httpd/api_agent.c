@@ -80,7 +80,9 @@ put_runtime_stats(struct buf *b)
 
 	if (uname(&name) == -1)
 		memset(&name, 0, sizeof name);
-	arch = strcmp(name.machine, "x86_64") == 0 ? "amd64" : strcmp(name.machine, "aarch64") == 0 ? "arm64" : name.machine;
+	arch = strcmp(name.machine, "x86_64") == 0    ? "amd64"
+	       : strcmp(name.machine, "aarch64") == 0 ? "arm64"
+						      : name.machine;
 	snprintf(text, sizeof text, "%ld", cpus);
 	mp_put_cstr(b, "runtime");
 	mp_put_map(b, 6);
@@ -203,7 +205,8 @@ self_ask(struct exchange *x)
 {
 	struct self *s = x->more;
 
-	while (s->next < SELF_PARTS && s->next != SELF_AGENT && !ipc_peer_connected(daemon_peer(config.daemon, SELF[s->next].peer)))
+	while (s->next < SELF_PARTS && s->next != SELF_AGENT &&
+	       !ipc_peer_connected(daemon_peer(config.daemon, SELF[s->next].peer)))
 		s->next++;
 	if (s->next == SELF_PARTS) {
 		self_reply(x, s);
@@ -262,7 +265,8 @@ agent_metrics(struct request *r)
 	char text[64];
 	struct buf *b = reply_body();
 
-	if (bytes_is(format, "prometheus") || bytes_has_prefix(accept, bytes_str("application/openmetrics-text")) || bytes_has_prefix(accept, bytes_str("text/plain;version=0.4.0"))) {
+	if (bytes_is(format, "prometheus") || bytes_has_prefix(accept, bytes_str("application/openmetrics-text")) ||
+	    bytes_has_prefix(accept, bytes_str("text/plain;version=0.4.0"))) {
 		reply_header("X-Consul-Reason", "Prometheus is not enabled since its retention time is not positive");
 		reply_done(r->x);
 		return;
@@ -338,7 +342,8 @@ agent_join(struct request *r)
 void
 agent_force_leave(struct request *r)
 {
-	struct gossip_force_leave_request args = {.node = r->arg, .wan = request_has(r, "wan"), .prune = request_has(r, "prune")};
+	struct gossip_force_leave_request args = {
+	    .node = r->arg, .wan = request_has(r, "wan"), .prune = request_has(r, "prune")};
 	struct buf *b = ask_args();
 
 	schema_encode(&gossip_force_leave_request_schema, &args, b);
@@ -394,7 +399,8 @@ agent_monitor(struct request *r)
 	if (level.size == 0)
 		level = bytes_str("INFO");
 	if (bytes_to_str(level, text, sizeof text) == -1 || log_level_parse(text, &parsed) == -1) {
-		reply_error(r->x, 400, "Unknown log level: %.*s", (int)MIN(level.size, (size_t)256), (const char *)level.data);
+		reply_error(
+		    r->x, 400, "Unknown log level: %.*s", (int)MIN(level.size, (size_t)256), (const char *)level.data);
 		return;
 	}
 	mp_put_map(b, 3);

@@ -27,7 +27,8 @@ static int
 encode_node_service_list(struct exchange *x, const struct ask_form *form, struct mp *in, struct buf *out)
 {
 	if (mp_nil(in)) {
-		buf_put_str(out, reply_json_flags(x) != 0 ? "{\n    \"Node\": null,\n    \"Services\": null\n}" : "{\"Node\":null,\"Services\":null}");
+		buf_put_str(out, reply_json_flags(x) != 0 ? "{\n    \"Node\": null,\n    \"Services\": null\n}"
+							  : "{\"Node\":null,\"Services\":null}");
 		return 200;
 	}
 	return schema_to_json(form->schema, in, out, reply_json_flags(x)) == -1 ? -1 : 200;
@@ -46,7 +47,8 @@ missing(struct request *r, const char *what)
 
 /* The body with the request's token. token and datacenter are members of form, the C form of s. */
 static void
-write_request(struct request *r, const struct schema *s, const char *method, void *form, struct bytes *token, struct bytes *datacenter)
+write_request(struct request *r, const struct schema *s, const char *method, void *form, struct bytes *token,
+    struct bytes *datacenter)
 {
 	struct buf decoded = BUF_INIT(CONN_BODY_BYTES_MAX), *b;
 	const char *error;
@@ -92,7 +94,9 @@ void
 catalog_datacenters(struct request *r)
 {
 	if (config.use_cache && request_has(r, "cached"))
-		ask_cached(r->x, "Catalog.ListDatacenters", bytes_of(NULL, 0), memmem(r->head->field[HTTP1_CACHE_CONTROL].data, r->head->field[HTTP1_CACHE_CONTROL].size, "max-age=0", 9) != NULL);
+		ask_cached(r->x, "Catalog.ListDatacenters", bytes_of(NULL, 0),
+		    memmem(r->head->field[HTTP1_CACHE_CONTROL].data, r->head->field[HTTP1_CACHE_CONTROL].size,
+			"max-age=0", 9) != NULL);
 	r->x->form = &ANY;
 	ask_again(r->x, "catalogd", "Catalog.ListDatacenters", bytes_of(NULL, 0), 0, ask_formed);
 }

@@ -33,7 +33,8 @@ health_node(struct request *r)
 void
 health_checks(struct request *r)
 {
-	struct service_request args = {.node_meta_filters = request_node_meta(r), .service_name = r->arg, .source = request_source(r)};
+	struct service_request args = {
+	    .node_meta_filters = request_node_meta(r), .service_name = r->arg, .source = request_source(r)};
 
 	if (missing(r, "service name"))
 		return;
@@ -44,7 +45,8 @@ health_checks(struct request *r)
 void
 health_state(struct request *r)
 {
-	struct state_request args = {.node_meta_filters = request_node_meta(r), .state = r->arg, .source = request_source(r)};
+	struct state_request args = {
+	    .node_meta_filters = request_node_meta(r), .state = r->arg, .source = request_source(r)};
 
 	if (missing(r, "check state"))
 		return;
@@ -64,7 +66,8 @@ service_nodes(struct request *r, bool connect, bool ingress)
 	    .ingress = ingress,
 	    .merge_central_config = request_has(r, "merge-central-config"),
 	};
-	struct bytes passing = request_value(r, "passing"), group = request_value(r, request_has(r, "sg") ? "sg" : "sameness-group");
+	struct bytes passing = request_value(r, "passing"),
+		     group = request_value(r, request_has(r, "sg") ? "sg" : "sameness-group");
 	bool only_passing = request_has(r, "passing");
 
 	if (group.size > 0) {

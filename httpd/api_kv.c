@@ -90,7 +90,8 @@ kv_get(struct request *r)
 
 		args.separator = request_value(r, request_has(r, "separator") ? "separator" : "seperator");
 		REQUEST_OPTIONS(r, &args);
-		ask_read(r, "catalogd", "KVS.ListKeys", &key_list_request_schema, &args, r->arg.size == 0 ? &KEYS : &KEYS_BELOW);
+		ask_read(r, "catalogd", "KVS.ListKeys", &key_list_request_schema, &args,
+		    r->arg.size == 0 ? &KEYS : &KEYS_BELOW);
 		return;
 	}
 	struct key_request args = {.key = r->arg};
@@ -173,7 +174,8 @@ kv_put(struct request *r)
 		conditional = false;
 	if (r->too_large || r->body_size > (uint64_t)config.kv_value_max) {
 		reply_error(r->x, 413,
-		    "Request body(%llu bytes) too large, max size: %lld bytes. See https://developer.hashicorp.com/docs/agent/config/config-files#kv_max_value_size.",
+		    "Request body(%llu bytes) too large, max size: %lld bytes. See "
+		    "https://developer.hashicorp.com/docs/agent/config/config-files#kv_max_value_size.",
 		    (unsigned long long)r->body_size, (long long)config.kv_value_max);
 		return;
 	}
@@ -188,7 +190,8 @@ kv_delete(struct request *r)
 	struct dir_entry entry = {.key = r->arg};
 	bool conditional = false;
 
-	if ((!request_has(r, "recurse") && missing_key(r)) || request_refuses_enterprise(r, false) || conflicting(r, CONDITIONS, COUNTOF(CONDITIONS)))
+	if ((!request_has(r, "recurse") && missing_key(r)) || request_refuses_enterprise(r, false) ||
+	    conflicting(r, CONDITIONS, COUNTOF(CONDITIONS)))
 		return;
 	if (request_has(r, "recurse"))
 		args.op = bytes_str("delete-tree");

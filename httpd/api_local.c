@@ -95,7 +95,8 @@ health_answer(struct exchange *x, const struct ipc_answer *a)
 		reply_error(x, 500, "rpc error: malformed answer");
 		return;
 	}
-	reply_header("X-Consul-Reason", "%.*s", (int)MIN(answer.reason.size, (size_t)1024), (const char *)answer.reason.data);
+	reply_header(
+	    "X-Consul-Reason", "%.*s", (int)MIN(answer.reason.size, (size_t)1024), (const char *)answer.reason.data);
 	if ((x->flags & HEALTH_TEXT) != 0) {
 		reply_send(x, (unsigned)answer.code, "text/plain", answer.reason);
 		return;
@@ -104,7 +105,9 @@ health_answer(struct exchange *x, const struct ipc_answer *a)
 	if ((x->flags & HEALTH_BY_NAME) != 0)
 		ok = schema_list_to_json(&agent_service_health_schema, &in, reply_body(), reply_json_flags(x));
 	else
-		ok = mp_array(&in) == 1 ? schema_to_json(&agent_service_health_schema, &in, reply_body(), reply_json_flags(x)) : -1;
+		ok = mp_array(&in) == 1
+			 ? schema_to_json(&agent_service_health_schema, &in, reply_body(), reply_json_flags(x))
+			 : -1;
 	if (ok == -1) {
 		reply_error(x, 500, "rpc error: malformed answer");
 		return;
@@ -122,7 +125,8 @@ health(struct request *r, bool by_name)
 		reply_error(r->x, 500, by_name ? "Missing service Name" : "Missing serviceID");
 		return;
 	}
-	if (bytes_is(request_value(r, "format"), "text") || bytes_has_prefix(r->head->field[HTTP1_ACCEPT], bytes_str("text/plain")))
+	if (bytes_is(request_value(r, "format"), "text") ||
+	    bytes_has_prefix(r->head->field[HTTP1_ACCEPT], bytes_str("text/plain")))
 		r->x->flags |= HEALTH_TEXT;
 	if (by_name)
 		r->x->flags |= HEALTH_BY_NAME;
@@ -151,7 +155,8 @@ agent_service_register(struct request *r)
 	struct buf body = BUF_INIT(CONN_BODY_BYTES_MAX), *b;
 	struct bytes replace = request_value(r, "replace-existing-checks");
 
-	args.replace_existing_checks = request_has(r, "replace-existing-checks") && (replace.size == 0 || bytes_is(replace, "true"));
+	args.replace_existing_checks =
+	    request_has(r, "replace-existing-checks") && (replace.size == 0 || bytes_is(replace, "true"));
 	if (request_decode(r, &service_definition_schema, &body)) {
 		args.service = buf_bytes(&body);
 		b = ask_args();
@@ -203,7 +208,8 @@ agent_check_deregister(struct request *r)
 static void
 update(struct request *r, struct bytes status, struct bytes output)
 {
-	struct agent_update_check_request args = {.token = r->token, .check_id = r->arg, .status = status, .output = output};
+	struct agent_update_check_request args = {
+	    .token = r->token, .check_id = r->arg, .status = status, .output = output};
 	struct buf *b = ask_args();
 
 	schema_encode(&agent_update_check_request_schema, &args, b);
@@ -249,7 +255,8 @@ agent_check_update(struct request *r)
 static void
 maintenance(struct request *r, const char *method)
 {
-	struct agent_maintenance_request args = {.token = r->token, .service_id = r->arg, .reason = request_value(r, "reason")};
+	struct agent_maintenance_request args = {
+	    .token = r->token, .service_id = r->arg, .reason = request_value(r, "reason")};
 	struct bytes enable = request_value(r, "enable");
 	struct buf *b = ask_args();
 
@@ -258,7 +265,8 @@ maintenance(struct request *r, const char *method)
 		return;
 	}
 	if (request_parse_bool(enable, &args.enable) == -1) {
-		reply_error(r->x, 400, "Invalid value for enable: \"%.*s\"", (int)MIN(enable.size, (size_t)256), (const char *)enable.data);
+		reply_error(r->x, 400, "Invalid value for enable: \"%.*s\"", (int)MIN(enable.size, (size_t)256),
+		    (const char *)enable.data);
 		return;
 	}
 	schema_encode(&agent_maintenance_request_schema, &args, b);

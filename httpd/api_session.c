@@ -10,7 +10,8 @@
 #include <stdlib.h>
 
 #define LOCK_DELAY_DEFAULT_NS (15 * NS_PER_S)
-#define LOCK_DELAY_SECONDS_BELOW 1000 /* smaller numbers are seconds, larger ones nanoseconds; so are parsed texts (sic) */
+#define LOCK_DELAY_SECONDS_BELOW                                                                                       \
+	1000 /* smaller numbers are seconds, larger ones nanoseconds; so are parsed texts (sic) */
 
 /* What a client may send; unknown keys are ignored. LockDelay takes several types. */
 #define SESSION_BODY_FIELDS(F)                                                                                         \
@@ -121,7 +122,8 @@ normalise_checks(struct session *s, const struct given *g)
 	if (g->checks && list_count(s->checks) == 0) {
 		s->checks = bytes_of(NULL, 0);
 		s->node_checks = bytes_of(EMPTY_LIST, sizeof EMPTY_LIST);
-	} else if (!g->checks || bytes_equal(s->checks, bytes_of(SERF_HEALTH, sizeof SERF_HEALTH)) || list_count(s->node_checks) == 0)
+	} else if (!g->checks || bytes_equal(s->checks, bytes_of(SERF_HEALTH, sizeof SERF_HEALTH)) ||
+		   list_count(s->node_checks) == 0)
 		s->checks = bytes_of(NULL, 0);
 	if (g->node_checks && list_count(s->node_checks) == 0)
 		s->node_checks = bytes_of(EMPTY_LIST, sizeof EMPTY_LIST);
@@ -148,7 +150,8 @@ answer_id(struct exchange *x, const struct ipc_answer *a)
 
 /* Session.Apply with op and s. */
 static void
-apply(struct request *r, const char *op, const struct session *s, void (*answer)(struct exchange *, const struct ipc_answer *))
+apply(struct request *r, const char *op, const struct session *s,
+    void (*answer)(struct exchange *, const struct ipc_answer *))
 {
 	struct session_request args = {.datacenter = r->dc, .op = bytes_str(op), .token = r->token};
 	struct buf nested = BUF_INIT(REQUEST_BODY_BYTES_MAX * 2), *b = ask_args();

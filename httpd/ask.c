@@ -98,7 +98,8 @@ formed_ok(struct exchange *x, const struct ipc_answer *a)
 		}
 	}
 	if (status == -1 || !mp_ok(&in)) {
-		log_errorx("agent.http", "an answer could not be read: route=%s", x->route == NULL ? "" : x->route->path);
+		log_errorx(
+		    "agent.http", "an answer could not be read: route=%s", x->route == NULL ? "" : x->route->path);
 		reply_error(x, 500, "rpc error: malformed answer");
 		return;
 	}
@@ -139,7 +140,8 @@ on_answer(void *ctx, const struct ipc_answer *a)
 }
 
 static void
-ask(struct exchange *x, const char *peer, const char *method, struct bytes args, unsigned flags, int64_t timeout_ms, void (*answer)(struct exchange *, const struct ipc_answer *))
+ask(struct exchange *x, const char *peer, const char *method, struct bytes args, unsigned flags, int64_t timeout_ms,
+    void (*answer)(struct exchange *, const struct ipc_answer *))
 {
 	struct ipc_peer *p = daemon_peer(config.daemon, peer);
 	struct ipc_call_options options = {.timeout_ms = timeout_ms, .flags = flags, .fd = -1};
@@ -152,13 +154,15 @@ ask(struct exchange *x, const char *peer, const char *method, struct bytes args,
 }
 
 void
-ask_once(struct exchange *x, const char *peer, const char *method, struct bytes args, void (*answer)(struct exchange *x, const struct ipc_answer *a))
+ask_once(struct exchange *x, const char *peer, const char *method, struct bytes args,
+    void (*answer)(struct exchange *x, const struct ipc_answer *a))
 {
 	ask(x, peer, method, args, 0, WRITE_TIMEOUT_MS, answer);
 }
 
 void
-ask_again(struct exchange *x, const char *peer, const char *method, struct bytes args, int64_t wait_ns, void (*answer)(struct exchange *x, const struct ipc_answer *a))
+ask_again(struct exchange *x, const char *peer, const char *method, struct bytes args, int64_t wait_ns,
+    void (*answer)(struct exchange *x, const struct ipc_answer *a))
 {
 	int64_t timeout_ms = config.rpc_hold_ns / NS_PER_MS + SLACK_MS;
 
@@ -170,7 +174,8 @@ ask_again(struct exchange *x, const char *peer, const char *method, struct bytes
 }
 
 void
-ask_stream(struct exchange *x, const char *peer, const char *method, struct bytes args, uint32_t credit, void (*answer)(struct exchange *x, const struct ipc_answer *a))
+ask_stream(struct exchange *x, const char *peer, const char *method, struct bytes args, uint32_t credit,
+    void (*answer)(struct exchange *x, const struct ipc_answer *a))
 {
 	struct ipc_call_options options = {.credit = credit, .fd = -1};
 
@@ -231,7 +236,8 @@ note_cached(struct request *r, const char *method, const struct schema *s, const
 }
 
 void
-ask_read(struct request *r, const char *peer, const char *method, const struct schema *s, const void *args, const struct ask_form *form)
+ask_read(struct request *r, const char *peer, const char *method, const struct schema *s, const void *args,
+    const struct ask_form *form)
 {
 	struct buf *b;
 

@@ -34,13 +34,17 @@ struct buf *ask_args(void);
  */
 void ask_cached(struct exchange *x, const char *method, struct bytes args, bool refresh);
 /* A read: sent again if the neighbour is lost; held for ?wait. args is a C form of s. */
-void ask_read(struct request *r, const char *peer, const char *method, const struct schema *s, const void *args, const struct ask_form *form);
+void ask_read(struct request *r, const char *peer, const char *method, const struct schema *s, const void *args,
+    const struct ask_form *form);
 /* Anything once; answer is called with the outcome (also a failure). args: msgpack. */
-void ask_once(struct exchange *x, const char *peer, const char *method, struct bytes args, void (*answer)(struct exchange *x, const struct ipc_answer *a));
+void ask_once(struct exchange *x, const char *peer, const char *method, struct bytes args,
+    void (*answer)(struct exchange *x, const struct ipc_answer *a));
 /* The same, for reads that may be sent again; wait_ns 0: not held. */
-void ask_again(struct exchange *x, const char *peer, const char *method, struct bytes args, int64_t wait_ns, void (*answer)(struct exchange *x, const struct ipc_answer *a));
+void ask_again(struct exchange *x, const char *peer, const char *method, struct bytes args, int64_t wait_ns,
+    void (*answer)(struct exchange *x, const struct ipc_answer *a));
 /* A stream: answer is called for each element (a->more) and at the end. credit: bytes that may come unasked. */
-void ask_stream(struct exchange *x, const char *peer, const char *method, struct bytes args, uint32_t credit, void (*answer)(struct exchange *x, const struct ipc_answer *a));
+void ask_stream(struct exchange *x, const char *peer, const char *method, struct bytes args, uint32_t credit,
+    void (*answer)(struct exchange *x, const struct ipc_answer *a));
 /* answer for ask_once: 200 and an empty body, or the failure. */
 void ask_done(struct exchange *x, const struct ipc_answer *a);
 /* ... 200 true. */

@@ -15,6 +15,7 @@ void assets_load(const char *dir);
  * Answers path (decoded) if it is one of ours; *location set: the caller is to redirect there (absolute path, percent-encoded) instead. false: not one
  * of ours.
  */
-MUST_USE bool assets_answer(struct exchange *x, const struct http1_head *head, struct bytes path, struct bytes *location);
+MUST_USE bool assets_answer(
+    struct exchange *x, const struct http1_head *head, struct bytes path, struct bytes *location);
 
 #endif

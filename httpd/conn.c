@@ -29,7 +29,7 @@
 #define TICK_S 0.5
 #define CLIENT_BUCKETS 1024
 #define OUT_BYTES_MAX (300u * 1024 * 1024)
-#define REFUSED_MAX 64		      /* refused connections that linger at a time */
+#define REFUSED_MAX 64                      /* refused connections that linger at a time */
 #define LINGER_BYTES_MAX (8u * 1024 * 1024) /* swallowed after an early answer */
 
 enum state { READING, ANSWERING, STREAMING, LINGERING };
@@ -52,9 +52,9 @@ struct client {
 struct conn {
 	struct ev_io io;
 	struct conns *all;
-	struct conn *prev, *next;	      /* of all connections */
+	struct conn *prev, *next;           /* of all connections */
 	struct conn *slow_prev, *slow_next; /* of those with a deadline */
-	struct client *client;		      /* NULL: a local socket, or refused */
+	struct client *client;              /* NULL: a local socket, or refused */
 	struct exchange x;
 	struct buf in;
 	struct message *message;
@@ -378,9 +378,9 @@ conn_flush(struct conn *c)
 		ssize_t n;
 
 		if (c->sent < c->out.used)
-			iov[message.msg_iovlen++] = (struct iovec) {c->out.data + c->sent, c->out.used - c->sent};
+			iov[message.msg_iovlen++] = (struct iovec){c->out.data + c->sent, c->out.used - c->sent};
 		if (c->blob != NULL)
-			iov[message.msg_iovlen++] = (struct iovec) {c->blob->data + blob_at, c->blob->size - blob_at};
+			iov[message.msg_iovlen++] = (struct iovec){c->blob->data + blob_at, c->blob->size - blob_at};
 		n = sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -532,8 +532,9 @@ conn_refuse(struct conn *c, const struct http1_error *e)
 {
 	char head[256];
 	int n = snprintf(head, sizeof head,
-	    "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", e->status,
-	    http_status_str((enum http_status)e->status), strlen(e->text));
+	    "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "
+	    "%zu\r\n\r\n",
+	    e->status, http_status_str((enum http_status)e->status), strlen(e->text));
 
 	c->close_after = true;
 	c->state = READING;
@@ -555,7 +556,7 @@ dispatch(struct conn *c, const struct http1_head *head, struct bytes body, bool 
 	c->state = ANSWERING;
 	if (too_large || !head->keep_alive)
 		c->close_after = true;
-	c->x = (struct exchange) {.conn = c};
+	c->x = (struct exchange){.conn = c};
 	c->all->handler->dispatch(&c->x, &in);
 }
 
@@ -590,7 +591,7 @@ take_chunked(struct conn *c, struct bytes in, const struct http1_head *head, boo
 	}
 	if (got == HTTP1_DONE || m->body.overflow) {
 		whole = m->body;
-		m->body = (struct buf) {0};
+		m->body = (struct buf){0};
 		message_drop(c);
 		if (whole.overflow)
 			dispatch(c, head, bytes_of(NULL, 0), true, (uint64_t)whole.max + 1);
@@ -651,7 +652,8 @@ take_message(struct conn *c, struct bytes in, size_t *keep)
 		c->message->parser = head.parser;
 		c->message->head_size = head.size;
 		buf_init(&c->message->body, body_max);
-		if (head.expect_continue && in.size == head.size && conn_put(c, bytes_str(CONTINUE), bytes_of(NULL, 0), NULL) == -1) {
+		if (head.expect_continue && in.size == head.size &&
+		    conn_put(c, bytes_str(CONTINUE), bytes_of(NULL, 0), NULL) == -1) {
 			conn_close(c);
 			return in.size;
 		}
@@ -660,7 +662,7 @@ take_message(struct conn *c, struct bytes in, size_t *keep)
 		return 0;
 	used = take_chunked(c, in, &head, &more, &bad);
 	if (bad) {
-		error = (struct http1_error) {400, "400 Bad Request"};
+		error = (struct http1_error){400, "400 Bad Request"};
 		conn_refuse(c, &error);
 		return in.size;
 	}
@@ -813,8 +815,11 @@ conn_refuse_client(struct conn *c)
 	union net_addr peer = conn_peer(&c->x);
 
 	if (log_allowed(&c->all->refused_log, 10, &suppressed))
-		log_warnx(MODULE, "too many connections of one client, refused: client=%s suppressed=%u", net_addr_text(&peer, text), suppressed);
-	snprintf(answer, sizeof answer, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+		log_warnx(MODULE, "too many connections of one client, refused: client=%s suppressed=%u",
+		    net_addr_text(&peer, text), suppressed);
+	snprintf(answer, sizeof answer,
+	    "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: "
+	    "close\r\n\r\n%s",
 	    sizeof TEXT - 1, TEXT);
 	/* What is refused does not count: the client would stay refused by its own attempts. */
 	c->client->count--;
@@ -839,7 +844,7 @@ conns_add(struct conns *cs, int fd, const union net_addr *peer)
 		cs->free_list = c->next;
 	else
 		c = xmalloc(sizeof *c);
-	*c = (struct conn) {.all = cs, .next = cs->first, .family = (uint8_t)peer->sa.sa_family, .state = READING};
+	*c = (struct conn){.all = cs, .next = cs->first, .family = (uint8_t)peer->sa.sa_family, .state = READING};
 	c->x.conn = c;
 	if (cs->first != NULL)
 		cs->first->prev = c;
@@ -882,7 +887,8 @@ on_accept(struct ev_loop *loop, struct ev_io *w, int events)
 
 		if (fd == -1) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-				log_warn(MODULE, "can not accept a connection, trying again in 100 ms: open=%zu", l->all->count);
+				log_warn(MODULE, "can not accept a connection, trying again in 100 ms: open=%zu",
+				    l->all->count);
 				ev_io_stop(loop, w);
 				ev_timer_set(&l->retry, 0.1, 0.);
 				ev_timer_start(loop, &l->retry);
@@ -956,7 +962,8 @@ conns_stop(struct conns *cs)
 	for (struct conn *c = cs->first, *next; c != NULL; c = next) {
 		next = c->next;
 		c->close_after = true;
-		if ((c->state == READING && conn_unsent(c) == 0) || c->state == STREAMING || (c->state == ANSWERING && c->x.waits))
+		if ((c->state == READING && conn_unsent(c) == 0) || c->state == STREAMING ||
+		    (c->state == ANSWERING && c->x.waits))
 			conn_close(c);
 	}
 }

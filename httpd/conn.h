@@ -24,7 +24,7 @@
 #define CONN_AHEAD_BYTES (64u * 1024)
 #define CONN_BODY_BYTES_MAX (8u * 1024 * 1024) /* no body_max is above this */
 #define CONN_STALL_S 60
-#define CONN_LINGER_S 2		       /* after an early answer: read on before closing */
+#define CONN_LINGER_S 2                  /* after an early answer: read on before closing */
 #define CONN_STREAM_BYTES_MAX (1u << 20) /* a streamed answer's unsent bytes; beyond, lines are dropped */
 
 struct conns;
@@ -37,12 +37,12 @@ struct exchange {
 	struct conn *conn;
 	struct ipc_call *call; /* the question it waits for; cancelled when the client goes. NULL: none */
 	void (*answer)(struct exchange *x, const struct ipc_answer *a);
-	const void *form;	  /* for answer */
-	void *more;		  /* the handler's own, given back by ended */
+	const void *form;                  /* for answer */
+	void *more;                        /* the handler's own, given back by ended */
 	void (*ended)(struct exchange *x); /* the client has gone or the answer is given: free more. May be NULL */
 	const struct route *route;
 	uint32_t flags; /* reply.h */
-	bool waits;	/* for a change: given up when the client closes its side */
+	bool waits;     /* for a change: given up when the client closes its side */
 };
 
 /* A counted run of bytes, sent to many clients from one copy. */
@@ -58,7 +58,7 @@ void blob_release(struct blob *b);
 struct incoming {
 	const struct http1_head *head;
 	struct bytes body;
-	bool too_large;	    /* the body passed body_max and was not read: the connection is closed after the answer */
+	bool too_large;     /* the body passed body_max and was not read: the connection is closed after the answer */
 	uint64_t body_size; /* announced, or counted so far */
 };
 

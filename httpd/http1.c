@@ -33,8 +33,8 @@ static const struct {
 /* What the callbacks of one http_parser_execute work on. */
 struct scan {
 	struct http1_head *head;
-	int field;	     /* of the value to come; -1: nobody asks for it */
-	bool value_seen;     /* a second value without a name is a folded line */
+	int field;       /* of the value to come; -1: nobody asks for it */
+	bool value_seen; /* a second value without a name is a folded line */
 	bool done;
 	bool folded;
 	bool bad_name;
@@ -48,7 +48,8 @@ is_token(struct bytes a)
 	for (size_t i = 0; i < a.size; i++) {
 		uint8_t c = a.data[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL)))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			(c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL)))
 			return false;
 	}
 	return a.size > 0;
@@ -176,7 +177,8 @@ parse_target(struct bytes target, struct http1_head *head)
 		if (colon == NULL || colon == at)
 			return false;
 		for (const uint8_t *p = at; p < colon; p++)
-			if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (p > at && ((*p >= '0' && *p <= '9') || *p == '+' || *p == '-' || *p == '.'))))
+			if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+				(p > at && ((*p >= '0' && *p <= '9') || *p == '+' || *p == '-' || *p == '.'))))
 				return false;
 		at = colon + 3;
 		while (at < end && *at != '/' && *at != '?')
@@ -192,7 +194,8 @@ parse_target(struct bytes target, struct http1_head *head)
 		return false;
 	for (size_t i = 0; i < head->path.size; i++)
 		if (head->path.data[i] == '%') {
-			if (i + 2 >= head->path.size || !is_hex(head->path.data[i + 1]) || !is_hex(head->path.data[i + 2]))
+			if (i + 2 >= head->path.size || !is_hex(head->path.data[i + 1]) ||
+			    !is_hex(head->path.data[i + 2]))
 				return false;
 			i += 2;
 		}
@@ -217,7 +220,8 @@ parse_request_line(struct bytes line, struct http1_head *head, unsigned *minor)
 	if (!is_token(head->method_text))
 		return 400;
 	head->method = method_of(head->method_text);
-	if (version.size != 8 || memcmp(version.data, "HTTP/", 5) != 0 || version.data[6] != '.' || version.data[5] < '0' || version.data[5] > '9' || version.data[7] < '0' || version.data[7] > '9')
+	if (version.size != 8 || memcmp(version.data, "HTTP/", 5) != 0 || version.data[6] != '.' ||
+	    version.data[5] < '0' || version.data[5] > '9' || version.data[7] < '0' || version.data[7] > '9')
 		return 400;
 	if (!parse_target(bytes_of(sp1 + 1, (size_t)(sp2 - sp1 - 1)), head))
 		return 400;
@@ -270,7 +274,8 @@ host_is_valid(struct bytes host)
 	for (size_t i = 0; i < host.size; i++) {
 		uint8_t c = host.data[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80 || (c != 0 && strchr("!$%&'()*+,-.:;=[]_~", c) != NULL)))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80 ||
+			(c != 0 && strchr("!$%&'()*+,-.:;=[]_~", c) != NULL)))
 			return false;
 	}
 	return true;
@@ -306,7 +311,8 @@ check_head(struct http1_head *head, const struct scan *s, struct http1_error *er
 		return refuse(error, 400, "400 Bad Request");
 	head->chunked = (p->flags & F_CHUNKED) != 0;
 	/* What http-parser takes beyond the last "chunked" would be read by others in another way. */
-	if ((head->present & 1u << HTTP1_TRANSFER_ENCODING) != 0 && !bytes_equal_fold(head->field[HTTP1_TRANSFER_ENCODING], bytes_str("chunked")))
+	if ((head->present & 1u << HTTP1_TRANSFER_ENCODING) != 0 &&
+	    !bytes_equal_fold(head->field[HTTP1_TRANSFER_ENCODING], bytes_str("chunked")))
 		return refuse(error, 501, "Unsupported transfer encoding");
 	head->has_length = (p->flags & F_CONTENTLENGTH) != 0;
 	head->length = head->has_length ? p->content_length : 0;
@@ -397,7 +403,8 @@ on_message_complete(http_parser *p)
 int
 http1_body(http_parser *parser, struct bytes in, struct buf *body, size_t *used)
 {
-	static const http_parser_settings BODY_SETTINGS = {.on_body = on_body, .on_message_complete = on_message_complete};
+	static const http_parser_settings BODY_SETTINGS = {
+	    .on_body = on_body, .on_message_complete = on_message_complete};
 	struct scan s = {.body = body};
 
 	*used = 0;
@@ -422,7 +429,8 @@ http1_accepts_gzip(struct bytes value)
 	const uint8_t *at = value.data, *end = value.data + value.size;
 
 	while (at < end) {
-		const uint8_t *comma = memchr(at, ',', (size_t)(end - at)), *item_end = comma == NULL ? end : comma, *name_end;
+		const uint8_t *comma = memchr(at, ',', (size_t)(end - at)), *item_end = comma == NULL ? end : comma,
+			      *name_end;
 		const uint8_t *q;
 
 		while (at < item_end && (*at == ' ' || *at == '\t'))

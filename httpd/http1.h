@@ -34,19 +34,19 @@ enum http1_field {
 struct http1_head {
 	enum http1_method method;
 	struct bytes method_text;
-	struct bytes path;	 /* as sent: percent-encoded, valid escapes, begins with '/' (or is "*") */
-	struct bytes query;	 /* behind the '?' */
-	bool has_query;		 /* there was a '?' */
+	struct bytes path;  /* as sent: percent-encoded, valid escapes, begins with '/' (or is "*") */
+	struct bytes query; /* behind the '?' */
+	bool has_query;     /* there was a '?' */
 	bool http10;
 	bool keep_alive;
 	bool chunked;
 	bool has_length;
-	uint64_t length;	 /* Content-Length, 0 if none */
+	uint64_t length; /* Content-Length, 0 if none */
 	bool expect_continue;
 	struct bytes field[HTTP1_FIELDS]; /* the first one of its name; size 0: absent or empty */
-	unsigned present;	 /* bit 1u << field: it was sent */
-	size_t size;		 /* bytes of the whole head, the empty line included */
-	http_parser parser;	 /* stands behind the head; goes on with a chunked body (http1_body) */
+	unsigned present;                 /* bit 1u << field: it was sent */
+	size_t size;                      /* bytes of the whole head, the empty line included */
+	http_parser parser;               /* stands behind the head; goes on with a chunked body (http1_body) */
 };
 
 /* Why a head is refused: the answer's status and body. */
@@ -64,7 +64,8 @@ struct http1_error {
  * first) remembers how far was looked. HTTP1_BAD: *error says how to answer; nothing after it on the connection can be understood.
  * max: bytes a head may have (431 beyond).
  */
-MUST_USE int http1_parse(struct bytes in, size_t max, size_t *scanned, struct http1_head *head, struct http1_error *error);
+MUST_USE int http1_parse(
+    struct bytes in, size_t max, size_t *scanned, struct http1_head *head, struct http1_error *error);
 
 /*
  * Feeds bytes of a chunked body to parser (a copy of head.parser) and appends what they decode to into body. *used: how many were

@@ -22,11 +22,13 @@ static const struct {
     {"/v1/query/", HTTP1_PUT, 400, "Request decode failed: ", "structs.PreparedQuery", MP_MAP},
     {"/v1/config", HTTP1_PUT, 400, "Request decoding failed: ", "structs.ConfigEntry", MP_MAP},
     {"/v1/coordinate/update", HTTP1_PUT, 400, "Request decode failed: ", "structs.CoordinateUpdateRequest", MP_MAP},
-    {"/v1/operator/autopilot/configuration", HTTP1_PUT, 400, "Error parsing autopilot config: ", "api.AutopilotConfiguration", MP_MAP},
+    {"/v1/operator/autopilot/configuration", HTTP1_PUT, 400,
+	"Error parsing autopilot config: ", "api.AutopilotConfiguration", MP_MAP},
     {"/v1/connect/intentions", HTTP1_POST, 500, "Failed to decode request body: ", "structs.Intention", MP_MAP},
     {"/v1/connect/intentions/exact", HTTP1_PUT, 400, "Request decode failed: ", "structs.Intention", MP_MAP},
     {"/v1/connect/ca/configuration", HTTP1_PUT, 400, "Request decode failed: ", "structs.CAConfiguration", MP_MAP},
-    {"/v1/agent/connect/authorize", HTTP1_POST, 400, "Request decode failed: ", "structs.ConnectAuthorizeRequest", MP_MAP},
+    {"/v1/agent/connect/authorize", HTTP1_POST, 400, "Request decode failed: ", "structs.ConnectAuthorizeRequest",
+	MP_MAP},
     {"/v1/peering/token", HTTP1_POST, 400, "Body decoding failed: ", "pbpeering.GenerateTokenRequest", MP_MAP},
     {"/v1/peering/establish", HTTP1_POST, 400, "Body decoding failed: ", "pbpeering.EstablishRequest", MP_MAP},
 };
@@ -64,7 +66,8 @@ refuses_body(struct request *r, size_t row)
 
 		refused = kind != BODIES[row].kind && kind != MP_NIL;
 		if (refused)
-			reply_error(r->x, BODIES[row].status, "%sjson: cannot unmarshal %s into Go value of type %s", BODIES[row].prefix, kind_name(kind), BODIES[row].type);
+			reply_error(r->x, BODIES[row].status, "%sjson: cannot unmarshal %s into Go value of type %s",
+			    BODIES[row].prefix, kind_name(kind), BODIES[row].type);
 	}
 	buf_free(&b);
 	return refused;
@@ -73,9 +76,11 @@ refuses_body(struct request *r, size_t row)
 void
 later_answer(struct request *r)
 {
-	if ((r->route->flags & ROUTE_BODY_TXN) != 0 && (r->too_large || r->body_size > (uint64_t)config.txn_bytes_max)) {
+	if ((r->route->flags & ROUTE_BODY_TXN) != 0 &&
+	    (r->too_large || r->body_size > (uint64_t)config.txn_bytes_max)) {
 		reply_error(r->x, 413,
-		    "Request body(%llu bytes) too large, max size: %lld bytes. See https://developer.hashicorp.com/docs/agent/config/config-files#txn_max_req_len.",
+		    "Request body(%llu bytes) too large, max size: %lld bytes. See "
+		    "https://developer.hashicorp.com/docs/agent/config/config-files#txn_max_req_len.",
 		    (unsigned long long)r->body_size, (long long)config.txn_bytes_max);
 		return;
 	}

@@ -25,7 +25,8 @@ params_unescape(struct bytes in, bool plus, struct region *r, struct bytes *out)
 	uint8_t *to;
 	size_t n = 0;
 
-	if (in.size == 0 || (memchr(in.data, '%', in.size) == NULL && (!plus || memchr(in.data, '+', in.size) == NULL))) {
+	if (in.size == 0 ||
+	    (memchr(in.data, '%', in.size) == NULL && (!plus || memchr(in.data, '+', in.size) == NULL))) {
 		*out = in;
 		return 0;
 	}
@@ -54,7 +55,7 @@ params_parse(struct bytes query, struct region *r, struct params *out)
 	const uint8_t *at = query.data, *end = query.data + query.size;
 	size_t most = 1;
 
-	*out = (struct params) {NULL, 0};
+	*out = (struct params){NULL, 0};
 	if (query.size == 0)
 		return 0;
 	if (memchr(query.data, ';', query.size) != NULL)
@@ -69,10 +70,12 @@ params_parse(struct bytes query, struct region *r, struct params *out)
 		const uint8_t *equals = memchr(at, '=', (size_t)(stop - at));
 		struct param *p = &out->at[out->count];
 		struct bytes key = bytes_of(at, (size_t)((equals == NULL ? stop : equals) - at));
-		struct bytes value = equals == NULL ? bytes_of(NULL, 0) : bytes_of(equals + 1, (size_t)(stop - equals - 1));
+		struct bytes value =
+		    equals == NULL ? bytes_of(NULL, 0) : bytes_of(equals + 1, (size_t)(stop - equals - 1));
 
 		if (stop > at) {
-			if (params_unescape(key, true, r, &p->key) == -1 || params_unescape(value, true, r, &p->value) == -1)
+			if (params_unescape(key, true, r, &p->key) == -1 ||
+			    params_unescape(value, true, r, &p->value) == -1)
 				return -1;
 			out->count++;
 		}
@@ -133,7 +136,8 @@ put_escaped(struct buf *out, struct bytes text)
 	for (size_t i = 0; i < text.size; i++) {
 		uint8_t c = text.data[i];
 
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~')
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+		    c == '_' || c == '.' || c == '~')
 			buf_put_u8(out, c);
 		else if (c == ' ')
 			buf_put_u8(out, '+');
@@ -172,10 +176,34 @@ params_encode(const struct params *p, struct region *r)
 static const struct {
 	uint32_t first, last;
 } UNPRINTABLE[] = {
-    {0x0000, 0x001f},	{0x007f, 0x00a0},   {0x00ad, 0x00ad},	{0x0600, 0x0605},   {0x061c, 0x061c},	{0x06dd, 0x06dd},	{0x070f, 0x070f},
-    {0x0890, 0x0891},	{0x08e2, 0x08e2},   {0x1680, 0x1680},	{0x180e, 0x180e},   {0x2000, 0x200f},	{0x2028, 0x202f},	{0x205f, 0x206f},
-    {0x3000, 0x3000},	{0xd800, 0xf8ff},   {0xfdd0, 0xfdef},	{0xfeff, 0xfeff},   {0xfff0, 0xfffb},	{0xfffe, 0xffff},	{0x110bd, 0x110bd},
-    {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0x1fffe, 0x1ffff}, {0x2fffe, 0x2ffff},	{0x323b0, 0xe00ff},
+    {0x0000, 0x001f},
+    {0x007f, 0x00a0},
+    {0x00ad, 0x00ad},
+    {0x0600, 0x0605},
+    {0x061c, 0x061c},
+    {0x06dd, 0x06dd},
+    {0x070f, 0x070f},
+    {0x0890, 0x0891},
+    {0x08e2, 0x08e2},
+    {0x1680, 0x1680},
+    {0x180e, 0x180e},
+    {0x2000, 0x200f},
+    {0x2028, 0x202f},
+    {0x205f, 0x206f},
+    {0x3000, 0x3000},
+    {0xd800, 0xf8ff},
+    {0xfdd0, 0xfdef},
+    {0xfeff, 0xfeff},
+    {0xfff0, 0xfffb},
+    {0xfffe, 0xffff},
+    {0x110bd, 0x110bd},
+    {0x110cd, 0x110cd},
+    {0x13430, 0x1343f},
+    {0x1bca0, 0x1bca3},
+    {0x1d173, 0x1d17a},
+    {0x1fffe, 0x1ffff},
+    {0x2fffe, 0x2ffff},
+    {0x323b0, 0xe00ff},
     {0xe01f0, 0x10ffff},
 };
 

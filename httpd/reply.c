@@ -24,7 +24,7 @@
 static struct {
 	struct ev_loop *loop;
 	bool indent;
-	char *always;	/* headers of every answer, after the status line */
+	char *always;   /* headers of every answer, after the status line */
 	char *response; /* the operator's own alone, for paths that are no endpoints */
 	time_t second;
 	char date[64];
@@ -79,7 +79,8 @@ reply_configure(struct ev_loop *loop, const struct conf *conf)
 	state.loop = loop;
 	state.indent = conf_bool(conf, "consuld.dev", false);
 	for (size_t i = 0; i < conf_map_count(conf, "http_config.response_headers"); i++)
-		buf_printf(&b, "%s: %s\r\n", conf_map_key(conf, "http_config.response_headers", i), conf_map_value(conf, "http_config.response_headers", i));
+		buf_printf(&b, "%s: %s\r\n", conf_map_key(conf, "http_config.response_headers", i),
+		    conf_map_value(conf, "http_config.response_headers", i));
 	free(state.response);
 	state.response = bytes_dup(buf_bytes(&b));
 	if (conf_bool(conf, "translate_wan_addrs", false))
@@ -358,7 +359,8 @@ reply_status_of(struct bytes message, unsigned code)
 	if (contains(message, "RPC rate limit exceeded") || bytes_is(message, "Rate limit reached, try again later") ||
 	    contains(message, "rate limit exceeded, try again later or against a different server"))
 		return 429;
-	if (contains(message, "rate limit exceeded for operation that can only be performed by the leader, try again later"))
+	if (contains(
+		message, "rate limit exceeded for operation that can only be performed by the leader, try again later"))
 		return 503;
 	return code != 0 ? code : 500;
 }

@@ -51,8 +51,11 @@ add_writer(const char *cidr)
 	union net_addr a;
 	unsigned long bits;
 
-	if (slash == NULL || state.writers_count == CIDRS_MAX || bytes_to_str(bytes_of(cidr, (size_t)(slash - cidr)), host, sizeof host) == -1 || net_addr_parse(host, 0, &a) == -1) {
-		log_warnx(MODULE, "http_config.allow_write_http_from: not a network, left out: value=%s", log_quote(cidr));
+	if (slash == NULL || state.writers_count == CIDRS_MAX ||
+	    bytes_to_str(bytes_of(cidr, (size_t)(slash - cidr)), host, sizeof host) == -1 ||
+	    net_addr_parse(host, 0, &a) == -1) {
+		log_warnx(
+		    MODULE, "http_config.allow_write_http_from: not a network, left out: value=%s", log_quote(cidr));
 		return;
 	}
 	bits = strtoul(slash + 1, NULL, 10) + (a.sa.sa_family == AF_INET ? 96 : 0);
@@ -65,7 +68,7 @@ request_configure(struct daemon *d)
 {
 	const struct conf *c = daemon_conf(d);
 
-	config = (struct request_config) {
+	config = (struct request_config){
 	    .daemon = d,
 	    .datacenter = conf_str(c, "datacenter", "dc1"),
 	    .primary_datacenter = conf_str(c, "primary_datacenter", ""),
@@ -136,7 +139,9 @@ request_has(const struct request *r, const char *key)
 int
 request_parse_bool(struct bytes text, bool *out)
 {
-	static const char *const TRUE_WORDS[] = {"1", "t", "T", "TRUE", "true", "True"}, *const FALSE_WORDS[] = {"0", "f", "F", "FALSE", "false", "False"};
+	static const char *const TRUE_WORDS[] = {"1", "t", "T", "TRUE", "true", "True"}, *const FALSE_WORDS[] = {"0",
+											     "f", "F", "FALSE", "false",
+											     "False"};
 
 	for (size_t i = 0; i < COUNTOF(TRUE_WORDS); i++) {
 		if (bytes_is(text, TRUE_WORDS[i]) || bytes_is(text, FALSE_WORDS[i])) {
@@ -157,7 +162,8 @@ request_uint(struct request *r, const char *key, uint64_t *out)
 		digits = digits && text.data[i] >= '0' && text.data[i] <= '9';
 	if (digits && bytes_to_u64(text, out) == 0)
 		return true;
-	reply_error(r->x, 500, "strconv.ParseUint: parsing \"%.*s\": %s", (int)MIN(text.size, (size_t)1024), (const char *)text.data, digits ? "value out of range" : "invalid syntax");
+	reply_error(r->x, 500, "strconv.ParseUint: parsing \"%.*s\": %s", (int)MIN(text.size, (size_t)1024),
+	    (const char *)text.data, digits ? "value out of range" : "invalid syntax");
 	return false;
 }
 
@@ -167,7 +173,8 @@ request_decode(struct request *r, const struct schema *s, struct buf *out)
 	struct json_error error;
 
 	if (r->too_large) {
-		reply_error(r->x, 413, "Request body(%llu bytes) too large, max size: %u bytes.", (unsigned long long)r->body_size, REQUEST_BODY_BYTES_MAX);
+		reply_error(r->x, 413, "Request body(%llu bytes) too large, max size: %u bytes.",
+		    (unsigned long long)r->body_size, REQUEST_BODY_BYTES_MAX);
 		return false;
 	}
 	if (schema_from_json(s, r->body, out, &error) == 0)
@@ -194,7 +201,8 @@ request_node_meta(struct request *r)
 
 		/* Of a repeated key the last one counts. */
 		for (size_t next = at; params_next(&r->params, "node-meta", &next, &later);)
-			again |= later.size >= key.size && memcmp(later.data, key.data, key.size) == 0 && (later.size == key.size || later.data[key.size] == ':');
+			again |= later.size >= key.size && memcmp(later.data, key.data, key.size) == 0 &&
+				 (later.size == key.size || later.data[key.size] == ':');
 		if (again)
 			continue;
 		mp_put_bytes(&b, key);
@@ -257,11 +265,13 @@ request_refuses_enterprise(struct request *r, bool partition_only)
 
 	for (size_t i = partition_only ? 1 : 0; i < COUNTOF(ENTERPRISE); i++) {
 		if (request_value(r, ENTERPRISE[i].key).size > 0) {
-			reply_error(r->x, 400, "Invalid query parameter: \"%s\" - %s are a Consul Enterprise feature", ENTERPRISE[i].key, ENTERPRISE[i].what);
+			reply_error(r->x, 400, "Invalid query parameter: \"%s\" - %s are a Consul Enterprise feature",
+			    ENTERPRISE[i].key, ENTERPRISE[i].what);
 			return true;
 		}
 		if (r->head->field[ENTERPRISE[i].field].size > 0) {
-			reply_error(r->x, 400, "Invalid header: \"%s\" - %s are a Consul Enterprise feature", ENTERPRISE[i].header, ENTERPRISE[i].what);
+			reply_error(r->x, 400, "Invalid header: \"%s\" - %s are a Consul Enterprise feature",
+			    ENTERPRISE[i].header, ENTERPRISE[i].what);
 			return true;
 		}
 	}
@@ -282,12 +292,14 @@ cache_directive(struct query *q, struct bytes item)
 	if (bytes_equal_fold(item, bytes_str("must-revalidate")))
 		q->must_revalidate = true;
 	else if (item.size >= sizeof AGE - 1 && strncasecmp((const char *)item.data, AGE, sizeof AGE - 1) == 0) {
-		if (bytes_to_u64(bytes_of(item.data + sizeof AGE - 1, item.size - sizeof AGE + 1), &seconds) == -1 || seconds > INT32_MAX)
+		if (bytes_to_u64(bytes_of(item.data + sizeof AGE - 1, item.size - sizeof AGE + 1), &seconds) == -1 ||
+		    seconds > INT32_MAX)
 			return false;
 		q->max_age_s = (int64_t)seconds;
 		q->must_revalidate |= seconds == 0;
 	} else if (item.size >= sizeof STALE - 1 && strncasecmp((const char *)item.data, STALE, sizeof STALE - 1) == 0)
-		return bytes_to_u64(bytes_of(item.data + sizeof STALE - 1, item.size - sizeof STALE + 1), &seconds) == 0;
+		return bytes_to_u64(bytes_of(item.data + sizeof STALE - 1, item.size - sizeof STALE + 1), &seconds) ==
+		       0;
 	return true;
 }
 
@@ -311,17 +323,20 @@ static bool
 parse_options(struct request *r)
 {
 	struct query *q = &r->query;
-	struct bytes max_stale = request_value(r, "max_stale"), wait = request_value(r, "wait"), index = request_value(r, "index");
+	struct bytes max_stale = request_value(r, "max_stale"), wait = request_value(r, "wait"),
+		     index = request_value(r, "index");
 
 	q->stale = request_has(r, "stale");
 	q->consistent = request_has(r, "consistent");
 	q->leader = request_has(r, "leader");
 	q->cached = config.use_cache && request_has(r, "cached");
 	if (max_stale.size > 0 && duration_parse(max_stale, &q->max_stale_ns) != DURATION_OK) {
-		reply_error(r->x, 400, "Invalid max_stale value \"%.*s\"", (int)MIN(max_stale.size, (size_t)1024), (const char *)max_stale.data);
+		reply_error(r->x, 400, "Invalid max_stale value \"%.*s\"", (int)MIN(max_stale.size, (size_t)1024),
+		    (const char *)max_stale.data);
 		return false;
 	}
-	if (config.discovery_max_stale_ns > 0 && (r->route->flags & ROUTE_CONSISTENCY) != 0 && !q->stale && !q->consistent && !q->leader && !q->cached && max_stale.size == 0)
+	if (config.discovery_max_stale_ns > 0 && (r->route->flags & ROUTE_CONSISTENCY) != 0 && !q->stale &&
+	    !q->consistent && !q->leader && !q->cached && max_stale.size == 0)
 		q->max_stale_ns = config.discovery_max_stale_ns;
 	if (q->stale && q->consistent) {
 		reply_error(r->x, 400, "Cannot specify ?stale with ?consistent, conflicting semantics.");
@@ -358,7 +373,8 @@ find_token(const struct request *r)
 		return token;
 	if (r->head->field[HTTP1_X_CONSUL_TOKEN].size > 0)
 		return r->head->field[HTTP1_X_CONSUL_TOKEN];
-	if (value.size <= sizeof BEARER || strncasecmp((const char *)value.data, BEARER, sizeof BEARER - 1) != 0 || value.data[sizeof BEARER - 1] != ' ')
+	if (value.size <= sizeof BEARER || strncasecmp((const char *)value.data, BEARER, sizeof BEARER - 1) != 0 ||
+	    value.data[sizeof BEARER - 1] != ' ')
 		return bytes_of(NULL, 0);
 	for (at = sizeof BEARER - 1; at < value.size && value.data[at] == ' '; at++)
 		;
@@ -403,7 +419,8 @@ redirect(struct exchange *x, const struct http1_head *head, struct bytes locatio
 	bool html = head->method == HTTP1_GET || head->method == HTTP1_HEAD;
 
 	x->flags &= ~REPLY_API;
-	reply_header("Location", "%.*s%s%.*s", (int)location.size, (const char *)location.data, head->has_query ? "?" : "", (int)head->query.size, (const char *)head->query.data);
+	reply_header("Location", "%.*s%s%.*s", (int)location.size, (const char *)location.data,
+	    head->has_query ? "?" : "", (int)head->query.size, (const char *)head->query.data);
 	if (!html) {
 		reply_send(x, 301, NULL, bytes_of(NULL, 0));
 		return;
@@ -446,7 +463,8 @@ not_found(struct exchange *x, struct bytes path)
 	if (memmem(path.data, path.size, "/v1/", 4) != NULL)
 		reply_error(x, 404, "Invalid URL path: not a recognized HTTP API endpoint\n");
 	else
-		reply_error(x, 404, "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n");
+		reply_error(x, 404,
+		    "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n");
 }
 
 static void
@@ -480,7 +498,8 @@ handle(struct request *r, struct bytes path)
 	}
 	if ((r->route->methods & 1u << head->method) == 0) {
 		put_allow(r->route);
-		reply_error(x, 405, "method %.*s not allowed", (int)MIN(head->method_text.size, (size_t)256), (const char *)head->method_text.data);
+		reply_error(x, 405, "method %.*s not allowed", (int)MIN(head->method_text.size, (size_t)256),
+		    (const char *)head->method_text.data);
 		return;
 	}
 	if (head->method != HTTP1_GET && !may_write(x)) {
@@ -488,7 +507,10 @@ handle(struct request *r, struct bytes path)
 		return;
 	}
 	if (head->method == HTTP1_GET && r->body.size > 0 && log_allowed(&state.get_body_log, 10, &suppressed))
-		log_warnx(MODULE, "GET request has a non-empty body that will be ignored; check for mistakes in the client: url=%s suppressed=%u", log_quote_bytes(path), suppressed);
+		log_warnx(MODULE,
+		    "GET request has a non-empty body that will be ignored; check for mistakes in the client: url=%s "
+		    "suppressed=%u",
+		    log_quote_bytes(path), suppressed);
 	if ((r->route->flags & ROUTE_LATER) != 0) {
 		later_answer(r);
 		return;
@@ -497,7 +519,8 @@ handle(struct request *r, struct bytes path)
 	r->dc = request_value(r, "datacenter");
 	if (r->dc.size == 0)
 		r->dc = request_value(r, "dc");
-	if ((r->route->flags & (ROUTE_NS_FIRST | ROUTE_PARTITION)) != 0 && request_refuses_enterprise(r, (r->route->flags & ROUTE_PARTITION) != 0))
+	if ((r->route->flags & (ROUTE_NS_FIRST | ROUTE_PARTITION)) != 0 &&
+	    request_refuses_enterprise(r, (r->route->flags & ROUTE_PARTITION) != 0))
 		return;
 	if ((r->route->flags & ROUTE_OPTIONS) != 0 && !parse_options(r))
 		return;
@@ -523,7 +546,8 @@ request_dispatch(struct exchange *x, const struct incoming *in)
 	struct route_match m;
 
 	region_reset(state.region);
-	x->flags = (head->keep_alive ? REPLY_KEEP : 0) | (head->http10 ? REPLY_HTTP10 : 0) | (head->method == HTTP1_HEAD ? REPLY_HEAD : 0);
+	x->flags = (head->keep_alive ? REPLY_KEEP : 0) | (head->http10 ? REPLY_HTTP10 : 0) |
+		   (head->method == HTTP1_HEAD ? REPLY_HEAD : 0);
 	if (http1_accepts_gzip(head->field[HTTP1_ACCEPT_ENCODING]))
 		x->flags |= REPLY_GZIP;
 	if (bytes_is(head->path, "*")) {

@@ -13,20 +13,20 @@
 struct request;
 
 /* When ns and partition are refused, and what else is looked at before the handler runs (http-api.md 2.1). */
-#define ROUTE_OPTIONS (1u << 0)	     /* consistency, Cache-Control, wait, index are parsed */
-#define ROUTE_NS_FIRST (1u << 1)     /* ns and partition are refused before them */
-#define ROUTE_NS_AFTER (1u << 2)     /* ... after them */
-#define ROUTE_PARTITION (1u << 3)    /* partition alone is refused, before them */
-#define ROUTE_CACHED (1u << 4)	     /* ?cached is honoured */
-#define ROUTE_CONSISTENCY (1u << 5)  /* answers carry X-Consul-Effective-Consistency */
-#define ROUTE_META_ALWAYS (1u << 6)  /* failed answers carry the query headers, too */
-#define ROUTE_OWN_OPTIONS (1u << 7)  /* OPTIONS is answered with {} (prepared queries) */
-#define ROUTE_BODY_KV (1u << 8)	     /* body limit: limits.kv_max_value_size */
-#define ROUTE_BODY_TXN (1u << 9)     /* ... the larger of it and limits.txn_max_req_len */
-#define ROUTE_LATER (1u << 10)	     /* not in this version; what: the capability's name */
+#define ROUTE_OPTIONS (1u << 0)     /* consistency, Cache-Control, wait, index are parsed */
+#define ROUTE_NS_FIRST (1u << 1)    /* ns and partition are refused before them */
+#define ROUTE_NS_AFTER (1u << 2)    /* ... after them */
+#define ROUTE_PARTITION (1u << 3)   /* partition alone is refused, before them */
+#define ROUTE_CACHED (1u << 4)      /* ?cached is honoured */
+#define ROUTE_CONSISTENCY (1u << 5) /* answers carry X-Consul-Effective-Consistency */
+#define ROUTE_META_ALWAYS (1u << 6) /* failed answers carry the query headers, too */
+#define ROUTE_OWN_OPTIONS (1u << 7) /* OPTIONS is answered with {} (prepared queries) */
+#define ROUTE_BODY_KV (1u << 8)     /* body limit: limits.kv_max_value_size */
+#define ROUTE_BODY_TXN (1u << 9)    /* ... the larger of it and limits.txn_max_req_len */
+#define ROUTE_LATER (1u << 10)      /* not in this version; what: the capability's name */
 
 struct route {
-	const char *path; /* ends in '/': what follows is the argument */
+	const char *path;  /* ends in '/': what follows is the argument */
 	const char *allow; /* methods in the reference's order, comma separated */
 	void (*handler)(struct request *r);
 	unsigned flags;
@@ -43,8 +43,8 @@ enum route_kind {
 struct route_match {
 	enum route_kind kind;
 	const struct route *route;
-	struct bytes arg;      /* of a prefix route, decoded */
-	struct bytes path;     /* decoded */
+	struct bytes arg;  /* of a prefix route, decoded */
+	struct bytes path; /* decoded */
 	struct bytes location;
 };
 

@@ -102,11 +102,13 @@ test_paths(void **unused)
 		struct route_match m = route_find(bytes_str(PATHS[i].path), region);
 
 		if (PATHS[i].route != NULL) {
-			if (m.kind != ROUTE_FOUND || strcmp(m.route->path, PATHS[i].route) != 0 || !bytes_is(m.arg, PATHS[i].arg))
+			if (m.kind != ROUTE_FOUND || strcmp(m.route->path, PATHS[i].route) != 0 ||
+			    !bytes_is(m.arg, PATHS[i].arg))
 				fail_msg("%s: not %s with %s", PATHS[i].path, PATHS[i].route, PATHS[i].arg);
 		} else if (PATHS[i].location != NULL) {
 			if (m.kind != ROUTE_REDIRECT || !bytes_is(m.location, PATHS[i].location))
-				fail_msg("%s: not redirected to %s but to %.*s", PATHS[i].path, PATHS[i].location, (int)m.location.size, (const char *)m.location.data);
+				fail_msg("%s: not redirected to %s but to %.*s", PATHS[i].path, PATHS[i].location,
+				    (int)m.location.size, (const char *)m.location.data);
 		} else if (m.kind != ROUTE_UNKNOWN)
 			fail_msg("%s: known", PATHS[i].path);
 		region_reset(region);
@@ -137,7 +139,8 @@ test_every_row(void **unused)
 		for (unsigned k = 0; k < COUNTOF(METHODS); k++) {
 			bool listed = false;
 
-			for (const char *at = rows[i].allow; at != NULL; at = strchr(at, ',') == NULL ? NULL : strchr(at, ',') + 1)
+			for (const char *at = rows[i].allow; at != NULL;
+			     at = strchr(at, ',') == NULL ? NULL : strchr(at, ',') + 1)
 				listed |= strncmp(at, METHODS[k], strlen(METHODS[k])) == 0;
 			assert_int_equal(listed, (rows[i].methods & 1u << k) != 0);
 		}
@@ -190,8 +193,10 @@ test_too_many_params(void **unused)
 static void
 test_printable(void **unused)
 {
-	static const char *const GOOD[] = {"/a b", "/\xc3\xa9", "/\xf0\x9f\x98\x80", "/\xff\xfe", "/\xe6\x97\xa5", "/~", "/\xef\xbf\xbd", "/\xe2\x80\x94"};
-	static const char *const BAD[] = {"/\n", "/\x7f", "/\x01", "/\xc2\x85", "/\xc2\xa0", "/\xe2\x80\x8b", "/\xe2\x80\xa8", "/\xef\xbb\xbf", "/\xee\x80\x80", "/\xc2\xad", "/\xe3\x80\x80", "/\xf4\x8f\xbf\xbf"};
+	static const char *const GOOD[] = {"/a b", "/\xc3\xa9", "/\xf0\x9f\x98\x80", "/\xff\xfe", "/\xe6\x97\xa5", "/~",
+	    "/\xef\xbf\xbd", "/\xe2\x80\x94"};
+	static const char *const BAD[] = {"/\n", "/\x7f", "/\x01", "/\xc2\x85", "/\xc2\xa0", "/\xe2\x80\x8b",
+	    "/\xe2\x80\xa8", "/\xef\xbb\xbf", "/\xee\x80\x80", "/\xc2\xad", "/\xe3\x80\x80", "/\xf4\x8f\xbf\xbf"};
 
 	(void)unused;
 	for (size_t i = 0; i < COUNTOF(GOOD); i++)

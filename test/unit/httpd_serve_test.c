@@ -72,7 +72,8 @@ put_entries(struct buf *b, const char *key, struct bytes value, uint64_t index)
 {
 	struct dir_entry e = {.key = bytes_str(key), .value = value, .create_index = 7, .modify_index = index};
 	struct buf list = BUF_INIT(1u << 24);
-	struct indexed_dir_entries reply = {.index = index, .known_leader = true, .consistency_level = bytes_str("leader")};
+	struct indexed_dir_entries reply = {
+	    .index = index, .known_leader = true, .consistency_level = bytes_str("leader")};
 
 	if (value.data != NULL) {
 		mp_put_array(&list, 1);
@@ -154,7 +155,8 @@ status_leader_method(struct ipc_stream *s, struct bytes args, void *ctx)
 	buf_free(&b);
 }
 
-static const struct ipc_method METHODS[] = {{"KVS.Get", kvs_get}, {"KVS.Apply", kvs_apply}, {"Status.Leader", status_leader_method}};
+static const struct ipc_method METHODS[] = {
+    {"KVS.Get", kvs_get}, {"KVS.Apply", kvs_apply}, {"Status.Leader", status_leader_method}};
 static const struct ipc_service SERVICE = {METHODS, COUNTOF(METHODS), NULL};
 
 /* ---- the front and its clients ---- */
@@ -350,7 +352,7 @@ exchange(const char *request, const char *const *wanted)
 	close(fd);
 	turns(3);
 }
-#define EXCHANGE(request, ...) exchange(request, (const char *const[]) {__VA_ARGS__, NULL})
+#define EXCHANGE(request, ...) exchange(request, (const char *const[]){__VA_ARGS__, NULL})
 
 /* ---- tests ---- */
 
@@ -358,17 +360,22 @@ static void
 test_get_and_put(void **unused)
 {
 	(void)unused;
-	EXCHANGE("GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n", "Content-Type: application/json\r\n", "Vary: Accept-Encoding\r\n",
-	    "X-Consul-Default-Acl-Policy: allow\r\n", "Content-Length: 16\r\n\r\n\"127.0.0.1:8300\"");
-	EXCHANGE("GET /v1/kv/k HTTP/1.1\r\nHost: x\r\n\r\n", "X-Consul-Index: 8\r\n", "X-Consul-Knownleader: true\r\n", "X-Consul-Lastcontact: 0\r\n",
+	EXCHANGE("GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n",
+	    "Content-Type: application/json\r\n", "Vary: Accept-Encoding\r\n", "X-Consul-Default-Acl-Policy: allow\r\n",
+	    "Content-Length: 16\r\n\r\n\"127.0.0.1:8300\"");
+	EXCHANGE("GET /v1/kv/k HTTP/1.1\r\nHost: x\r\n\r\n", "X-Consul-Index: 8\r\n", "X-Consul-Knownleader: true\r\n",
+	    "X-Consul-Lastcontact: 0\r\n",
 	    "[{\"LockIndex\":0,\"Key\":\"k\",\"Flags\":0,\"Value\":\"dmFsdWU=\",\"CreateIndex\":7,\"ModifyIndex\":8}]");
 	assert_int_equal(count_of("Effective-Consistency"), 0);
-	EXCHANGE("GET /v1/kv/k?raw HTTP/1.1\r\nHost: x\r\n\r\n", "Content-Type: text/plain\r\n", "X-Content-Type-Options: nosniff\r\n", "Content-Security-Policy: sandbox\r\n",
+	EXCHANGE("GET /v1/kv/k?raw HTTP/1.1\r\nHost: x\r\n\r\n", "Content-Type: text/plain\r\n",
+	    "X-Content-Type-Options: nosniff\r\n", "Content-Security-Policy: sandbox\r\n",
 	    "Content-Length: 5\r\n\r\nvalue");
 	EXCHANGE("GET /v1/kv/k?pretty HTTP/1.1\r\nHost: x\r\n\r\n", "[\n    {\n        \"LockIndex\": 0,", "\n]\n");
-	EXCHANGE("GET /v1/kv/absent HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found\r\n", "X-Consul-Index: 9\r\n", "Content-Length: 0\r\n\r\n");
+	EXCHANGE("GET /v1/kv/absent HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found\r\n", "X-Consul-Index: 9\r\n",
+	    "Content-Length: 0\r\n\r\n");
 	assert_int_equal(count_of("Content-Type"), 0);
-	EXCHANGE("PUT /v1/kv/a%2Fb?cas=4 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\n", "\r\n\r\ntrue");
+	EXCHANGE("PUT /v1/kv/a%2Fb?cas=4 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\n",
+	    "\r\n\r\ntrue");
 	assert_string_equal(last_op, "cas");
 	assert_string_equal(last_key, "a/b");
 	assert_int_equal(last_value_size, 5);
@@ -412,7 +419,8 @@ test_pipelining(void **unused)
 	const uint8_t *first, *second, *third;
 
 	(void)unused;
-	put_str(fd, "GET /v1/kv/k?raw HTTP/1.1\r\nHost: x\r\n\r\n\r\nPUT /v1/kv/p HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+	put_str(fd, "GET /v1/kv/k?raw HTTP/1.1\r\nHost: x\r\n\r\n\r\nPUT /v1/kv/p HTTP/1.1\r\nHost: "
+		    "x\r\nContent-Length: 3\r\n\r\nabcGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
 		    "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n");
 	shutdown(fd, SHUT_WR);
 	assert_true(expect(fd, "8300\""));
@@ -435,7 +443,8 @@ test_every_cut(void **unused)
 	static const char *const REQUESTS[] = {
 	    "PUT /v1/kv/cut HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
 	    "PUT /v1/kv/cut HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
-	    "PUT /v1/kv/cut HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: x\r\n\r\n",
+	    "PUT /v1/kv/cut HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: "
+	    "x\r\n\r\n",
 	};
 
 	(void)unused;
@@ -474,7 +483,8 @@ test_sizes(void **unused)
 	(void)unused;
 	memset(value, 'v', sizeof value);
 	fd = dial();
-	snprintf(head, sizeof head, "PUT /v1/kv/max HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", sizeof value - 1);
+	snprintf(
+	    head, sizeof head, "PUT /v1/kv/max HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", sizeof value - 1);
 	put_str(fd, head);
 	put(fd, value, sizeof value - 1);
 	assert_true(expect(fd, "\r\n\r\ntrue"));
@@ -484,7 +494,8 @@ test_sizes(void **unused)
 	snprintf(head, sizeof head, "PUT /v1/kv/over HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", sizeof value);
 	put_str(fd, head);
 	put(fd, value, sizeof value);
-	assert_true(expect(fd, "Request body(524289 bytes) too large, max size: 524288 bytes. See https://developer.hashicorp.com/docs/agent/config/config-files#kv_max_value_size."));
+	assert_true(expect(fd, "Request body(524289 bytes) too large, max size: 524288 bytes. See "
+			       "https://developer.hashicorp.com/docs/agent/config/config-files#kv_max_value_size."));
 	assert_true(expect(fd, "HTTP/1.1 413 "));
 	close(fd);
 	/* chunked bodies are counted, too */
@@ -529,7 +540,8 @@ test_malformed(void **unused)
 	(void)unused;
 	EXCHANGE("GARBAGE\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", "Connection: close\r\n", "\r\n\r\n400 Bad Request");
 	EXCHANGE("GET /v1/status/leader HTTP/1.1\r\n\r\n", "400 Bad Request: missing required Host header");
-	EXCHANGE("GET /v1/status/leader HTTP/9.9\r\nHost: x\r\n\r\n", "HTTP/1.1 505 ", "505 HTTP Version Not Supported: unsupported protocol version");
+	EXCHANGE("GET /v1/status/leader HTTP/9.9\r\nHost: x\r\n\r\n", "HTTP/1.1 505 ",
+	    "505 HTTP Version Not Supported: unsupported protocol version");
 	EXCHANGE("GET /v1/kv/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ");
 	EXCHANGE("GET v1/kv/a HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ");
 	EXCHANGE("GET http://h/v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n", "8300\"");
@@ -540,11 +552,16 @@ test_malformed(void **unused)
 	EXCHANGE("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400 Bad Request: malformed Host header");
 	EXCHANGE("GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n folded\r\n\r\n", "HTTP/1.1 400 ");
 	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 400 ");
-	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "HTTP/1.1 400 ");
-	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\nabcd", "HTTP/1.1 400 ");
-	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 ");
-	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 501 ", "Unsupported transfer encoding");
-	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 501 ");
+	EXCHANGE(
+	    "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "HTTP/1.1 400 ");
+	EXCHANGE(
+	    "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\nabcd", "HTTP/1.1 400 ");
+	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	    "HTTP/1.1 400 ");
+	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 501 ",
+	    "Unsupported transfer encoding");
+	EXCHANGE(
+	    "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 501 ");
 	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 ");
 	EXCHANGE("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ", "Content-Length: 0\r\n");
 	EXCHANGE("GET * HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ");
@@ -571,20 +588,27 @@ static void
 test_routing(void **unused)
 {
 	(void)unused;
-	EXCHANGE("get /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 405 ", "Allow: OPTIONS,GET\r\n", "method get not allowed");
-	EXCHANGE("OPTIONS /v1/kv/x HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ", "Allow: OPTIONS,GET,PUT,DELETE\r\n", "Content-Type: application/json\r\n", "Content-Length: 0\r\n");
+	EXCHANGE("get /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 405 ", "Allow: OPTIONS,GET\r\n",
+	    "method get not allowed");
+	EXCHANGE("OPTIONS /v1/kv/x HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ", "Allow: OPTIONS,GET,PUT,DELETE\r\n",
+	    "Content-Type: application/json\r\n", "Content-Length: 0\r\n");
 	EXCHANGE("HEAD /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 405 ", "Content-Length: 23\r\n");
 	assert_int_equal(count_of("method HEAD"), 0);
-	EXCHANGE("GET /v1//kv/x?a=b HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 301 ", "Location: /v1/kv/x?a=b\r\n", "text/html");
-	EXCHANGE("PUT /v1/kv HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 301 ", "Location: /v1/kv/\r\n", "Content-Length: 0\r\n");
+	EXCHANGE("GET /v1//kv/x?a=b HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 301 ", "Location: /v1/kv/x?a=b\r\n",
+	    "text/html");
+	EXCHANGE("PUT /v1/kv HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 301 ",
+	    "Location: /v1/kv/\r\n", "Content-Length: 0\r\n");
 	EXCHANGE("GET /v1/kv/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ", "Content-Length: 0\r\n");
-	EXCHANGE("GET /v1/status/leader?x=%zz HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 500 ", "text/plain", "Content-Length: 0\r\n");
+	EXCHANGE("GET /v1/status/leader?x=%zz HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 500 ", "text/plain",
+	    "Content-Length: 0\r\n");
 	EXCHANGE("GET /v1/status/leader?a;b HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 500 ");
-	EXCHANGE("GET /v1/none HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ", "Invalid URL path: not a recognized HTTP API endpoint\n");
+	EXCHANGE("GET /v1/none HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ",
+	    "Invalid URL path: not a recognized HTTP API endpoint\n");
 	assert_int_equal(count_of("X-Consul-Default"), 0);
 	EXCHANGE("GET /V1/x HTTP/1.1\r\nHost: x\r\n\r\n", "ensure the path starts with '/v1/'\n");
 	EXCHANGE("GET /v1/acl/tokens HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 401 ", "ACL support disabled");
-	EXCHANGE("PUT /v1/txn HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]", "HTTP/1.1 500 ", "not supported by this version of consuld: transactions");
+	EXCHANGE("PUT /v1/txn HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]", "HTTP/1.1 500 ",
+	    "not supported by this version of consuld: transactions");
 }
 
 static void
@@ -594,18 +618,29 @@ test_parameters(void **unused)
 	EXCHANGE("GET /v1/kv/k?index=abc HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ", "Invalid index");
 	EXCHANGE("GET /v1/kv/k?index=-1 HTTP/1.1\r\nHost: x\r\n\r\n", "Invalid index");
 	EXCHANGE("GET /v1/kv/k?wait=5&index=x HTTP/1.1\r\nHost: x\r\n\r\n", "Invalid wait time");
-	EXCHANGE("GET /v1/kv/k?stale&consistent&wait=q HTTP/1.1\r\nHost: x\r\n\r\n", "Cannot specify ?stale with ?consistent, conflicting semantics.");
-	EXCHANGE("GET /v1/kv/k?cached&consistent HTTP/1.1\r\nHost: x\r\n\r\n", "Cannot specify ?cached with ?consistent, conflicting semantics.");
-	EXCHANGE("GET /v1/kv/k?max_stale=xx&stale&consistent HTTP/1.1\r\nHost: x\r\n\r\n", "Invalid max_stale value \"xx\"");
-	EXCHANGE("GET /v1/kv/k HTTP/1.1\r\nHost: x\r\nCache-Control: max-age=abc\r\n\r\n", "Invalid Cache-Control header.");
-	EXCHANGE("GET /v1/kv/k?ns=a HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ", "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature");
-	EXCHANGE("GET /v1/health/node/?partition=a HTTP/1.1\r\nHost: x\r\n\r\n", "Invalid query parameter: \"partition\" - Partitions are a Consul Enterprise feature");
-	EXCHANGE("GET /v1/session/info/ HTTP/1.1\r\nHost: x\r\nX-Consul-Namespace: a\r\n\r\n", "Invalid header: \"X-Consul-Namespace\" - Namespaces are");
+	EXCHANGE("GET /v1/kv/k?stale&consistent&wait=q HTTP/1.1\r\nHost: x\r\n\r\n",
+	    "Cannot specify ?stale with ?consistent, conflicting semantics.");
+	EXCHANGE("GET /v1/kv/k?cached&consistent HTTP/1.1\r\nHost: x\r\n\r\n",
+	    "Cannot specify ?cached with ?consistent, conflicting semantics.");
+	EXCHANGE(
+	    "GET /v1/kv/k?max_stale=xx&stale&consistent HTTP/1.1\r\nHost: x\r\n\r\n", "Invalid max_stale value \"xx\"");
+	EXCHANGE(
+	    "GET /v1/kv/k HTTP/1.1\r\nHost: x\r\nCache-Control: max-age=abc\r\n\r\n", "Invalid Cache-Control header.");
+	EXCHANGE("GET /v1/kv/k?ns=a HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ",
+	    "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature");
+	EXCHANGE("GET /v1/health/node/?partition=a HTTP/1.1\r\nHost: x\r\n\r\n",
+	    "Invalid query parameter: \"partition\" - Partitions are a Consul Enterprise feature");
+	EXCHANGE("GET /v1/session/info/ HTTP/1.1\r\nHost: x\r\nX-Consul-Namespace: a\r\n\r\n",
+	    "Invalid header: \"X-Consul-Namespace\" - Namespaces are");
 	EXCHANGE("GET /v1/kv/?ns=a HTTP/1.1\r\nHost: x\r\n\r\n", "Missing key name");
-	EXCHANGE("PUT /v1/kv/k?cas=0&acquire=x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 400 ", "Conflicting flags: acquire=x&cas=0\n");
-	EXCHANGE("PUT /v1/kv/k?flags=0x10 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 500 ", "strconv.ParseUint: parsing \"0x10\": invalid syntax");
-	EXCHANGE("PUT /v1/kv/k?flags=18446744073709551616 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "value out of range");
-	EXCHANGE("GET /v1/kv/fail HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 500 ", "text/plain; charset=utf-8", "\r\n\r\nNo cluster leader");
+	EXCHANGE("PUT /v1/kv/k?cas=0&acquire=x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 400 ",
+	    "Conflicting flags: acquire=x&cas=0\n");
+	EXCHANGE("PUT /v1/kv/k?flags=0x10 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 500 ",
+	    "strconv.ParseUint: parsing \"0x10\": invalid syntax");
+	EXCHANGE("PUT /v1/kv/k?flags=18446744073709551616 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+	    "value out of range");
+	EXCHANGE("GET /v1/kv/fail HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 500 ", "text/plain; charset=utf-8",
+	    "\r\n\r\nNo cluster leader");
 	EXCHANGE("GET /v1/kv/denied HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 403 ");
 }
 
@@ -652,7 +687,8 @@ test_parked(void **unused)
 	    WATCH "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n",
 	    WATCH,
 	};
-	static const char *const WANTED[] = {"[{\"LockIndex\":0", "[\n    {\n        \"LockIndex\": 0", "\r\n\r\nnew value", "Connection: close", "127.0.0.1:8300", "[{\"LockIndex\":0"};
+	static const char *const WANTED[] = {"[{\"LockIndex\":0", "[\n    {\n        \"LockIndex\": 0",
+	    "\r\n\r\nnew value", "Connection: close", "127.0.0.1:8300", "[{\"LockIndex\":0"};
 	int fds[COUNTOF(REQUESTS)];
 	struct buf b = BUF_INIT(1u << 20);
 
@@ -811,11 +847,14 @@ test_configured_limits(void **unused)
 	int fd;
 
 	(void)unused;
-	configure("http_config = { block_endpoints = [\"/v1/agent/self\", \"/v1/kv/secret\"]; response_headers = ({key = \"X-Extra\"; value = \"one\";}); "
+	configure("http_config = { block_endpoints = [\"/v1/agent/self\", \"/v1/kv/secret\"]; response_headers = ({key "
+		  "= \"X-Extra\"; value = \"one\";}); "
 		  "allow_write_http_from = [\"10.0.0.0/8\"]; }; limits = { kv_max_value_size = 10; };");
-	EXCHANGE("GET /v1/kv/secrets?recurse HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 403 ", "Endpoint is blocked by agent configuration", "X-Extra: one\r\n");
+	EXCHANGE("GET /v1/kv/secrets?recurse HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 403 ",
+	    "Endpoint is blocked by agent configuration", "X-Extra: one\r\n");
 	EXCHANGE("GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ", "X-Extra: one\r\n");
-	EXCHANGE("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 403 ", "Access is restricted");
+	EXCHANGE(
+	    "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 403 ", "Access is restricted");
 	fd = dial_from("10.1.2.3");
 	put_str(fd, "PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n12345678901");
 	assert_true(expect(fd, "Request body(11 bytes) too large, max size: 10 bytes."));
