@@ -493,7 +493,8 @@ store_commit(struct store_txn *t, char error[STORE_ERROR_MAX])
 	t->txn = NULL;
 	if (fail != 0) {
 		snprintf(error, STORE_ERROR_MAX, "commit: %s", mdb_strerror(fail));
-		return result_of(fail);
+		/* A short write, which is how a disk that has just become full answers, is EIO to LMDB; nothing has changed then. */
+		return fail == EIO ? STORE_FULL : result_of(fail);
 	}
 	t->store->state = t->state;
 	return STORE_DONE;
