@@ -423,8 +423,11 @@ stream_new(struct ipc_conn *c, uint32_t id)
 static void
 stream_free(struct ipc_stream *s)
 {
-	struct ipc *ipc = s->conn->ipc;
+	struct ipc *ipc;
 
+	if (s->conn == NULL)
+		panic("ipc: a stream ended twice");
+	ipc = s->conn->ipc;
 	table_remove(&s->conn->streams, &s->slot);
 	if (s->fd != -1)
 		close(s->fd);
@@ -974,7 +977,7 @@ on_accept(struct ev_loop *loop, struct ev_io *w, int events)
 	(void)events;
 	for (unsigned i = 0; i < 64; i++) {
 		int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		uid_t uid;
+		uid_t uid = 0;
 
 		if (fd == -1) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -1288,7 +1291,7 @@ static void
 peer_connect(struct ipc_peer *p)
 {
 	int fd = net_connect_unix(p->path);
-	uid_t uid;
+	uid_t uid = 0;
 
 	if (fd != -1 && !peer_is_ours(fd, &uid)) {
 		log_warnx("agent", "ipc: the socket belongs to a foreign user, not used: path=%s uid=%u", p->path,

@@ -625,7 +625,7 @@ static void
 advance(struct request *q)
 {
 	struct resolution result;
-	struct need need;
+	struct need need = {CACHE_SERVICE, "", ""};
 	bool may_ask = q->findings.extra_count < WANTED_MAX && q->steps < STEPS_MAX;
 
 	region_reset(q->region);
