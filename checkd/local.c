@@ -44,6 +44,7 @@ free_service(struct local_service *s)
 	free(s->name);
 	free(s->token);
 	buf_free(&s->message);
+	buf_free(&s->defined);
 	free(s);
 }
 
@@ -304,8 +305,11 @@ local_put_service(struct local *l, const struct service_plan *plan, const struct
 	changed |= replace(&s->name, plan->name);
 	changed |= replace(&s->token, origin->token);
 	/* Said the same in other bytes (a restored file and a request, say) it is the same. */
-	if (changed || !compare_forms(&node_service_schema, buf_bytes(&s->message), plan->message))
+	if (changed || !compare_forms(&node_service_schema, buf_bytes(s->defined.used != 0 ? &s->defined : &s->message),
+			   plan->message)) {
 		changed |= replace_buf(&s->message, plan->message, MESSAGE_BYTES_MAX);
+		buf_free(&s->defined);
+	}
 	s->source = origin->source;
 	s->sidecar = origin->sidecar;
 	if (changed) {
@@ -329,7 +333,10 @@ local_set_tags(struct local *l, struct local_service *s, struct bytes tags)
 	form.tags = tags;
 	schema_encode(&node_service_schema, &form, &b);
 	if (!bytes_equal(buf_bytes(&b), buf_bytes(&s->message))) {
-		buf_free(&s->message);
+		if (s->defined.used == 0)
+			s->defined = s->message;
+		else
+			buf_free(&s->message);
 		s->message = b;
 		decode_service(s);
 		hash_service(l, s);

@@ -27,9 +27,10 @@ struct local_service {
 	bool sidecar; /* generated for the service whose ID it extends */
 	bool in_sync;
 	bool deleted;
-	uint64_t version;            /* grows whenever in_sync is lost */
-	unsigned generation;         /* register.c: of the files that define it */
-	struct buf message;          /* node_service */
+	uint64_t version;    /* grows whenever in_sync is lost */
+	unsigned generation; /* register.c: of the files that define it */
+	struct buf message;  /* node_service */
+	struct buf defined;  /* what was registered, while message has the catalog's tags instead (EnableTagOverride) */
 	struct node_service service; /* decoded from it */
 	uint64_t hash;               /* of what agent/service/:id shows */
 };

@@ -316,18 +316,22 @@ rides(const struct sync *s, const struct local_check *c)
 	       strcmp(token_of(s, v->token, v->source), token_of(s, c->token, c->source)) == 0;
 }
 
-static void
-add_riders(struct sync *s, struct item *item)
+static int
+compare_item(const void *id, const void *item)
 {
-	const struct local *l = s->options.local;
+	return strcmp(id, ((const struct item *)item)->id);
+}
 
-	for (size_t i = 0; i < local_check_count(l); i++) {
-		const struct local_check *c = local_check_at(l, i);
-		if (strcmp(c->service_id, item->id) != 0 || !rides(s, c))
-			continue;
-		item->riders = xreallocarray(item->riders, item->rider_count + 1, sizeof *item->riders);
-		item->riders[item->rider_count++] = (struct rider){xstrdup(c->id), c->version};
-	}
+/* items: PUT_SERVICE, sorted by ID. */
+static void
+add_rider(struct item *items, size_t count, const struct local_check *c)
+{
+	struct item *item = bsearch(c->service_id, items, count, sizeof *items, compare_item);
+
+	if (item == NULL)
+		panic("sync: no service for check %s", c->id);
+	item->riders = xreallocarray(item->riders, item->rider_count + 1, sizeof *item->riders);
+	item->riders[item->rider_count++] = (struct rider){xstrdup(c->id), c->version};
 }
 
 /* Its service goes too, and takes the check with it. */
@@ -344,6 +348,7 @@ static void
 list_work(struct sync *s)
 {
 	const struct local *l = s->options.local;
+	size_t first, services;
 
 	if (!s->node_in_sync)
 		add_item(s, PUT_NODE, s->options.node, 0);
@@ -351,14 +356,21 @@ list_work(struct sync *s)
 		const struct local_service *v = local_service_at(l, i);
 		if (v->deleted)
 			add_item(s, DROP_SERVICE, v->id, v->version);
-		else if (!v->in_sync)
-			add_riders(s, add_item(s, PUT_SERVICE, v->id, v->version));
 	}
+	first = s->item_count;
+	for (size_t i = 0; i < local_service_count(l); i++) {
+		const struct local_service *v = local_service_at(l, i);
+		if (!v->deleted && !v->in_sync)
+			add_item(s, PUT_SERVICE, v->id, v->version);
+	}
+	services = s->item_count - first;
 	for (size_t i = 0; i < local_check_count(l); i++) {
 		const struct local_check *c = local_check_at(l, i);
 		if (c->deleted && !goes_with_service(s, c))
 			add_item(s, DROP_CHECK, c->id, c->version);
-		else if (!c->deleted && !c->in_sync && !rides(s, c))
+		else if (!c->deleted && !c->in_sync && rides(s, c))
+			add_rider(s->items + first, services, c);
+		else if (!c->deleted && !c->in_sync)
 			add_item(s, PUT_CHECK, c->id, c->version);
 	}
 }
