@@ -579,14 +579,14 @@ on_tcp_accept(struct ev_loop *loop, struct ev_io *w, int events)
 /* ---- life ---- */
 
 static void
-log_listener(const char *what, int fd, const char *network)
+log_listener(const char *module, const char *what, int fd, const char *network)
 {
 	union net_addr address = {0};
 	socklen_t size = sizeof address;
 	char text[NET_ADDR_TEXT_MAX];
 
 	if (getsockname(fd, &address.sa, &size) == 0)
-		log_info("agent.dns", "%s address=%s network=%s", what, net_addr_text_port(&address, text), network);
+		log_info(module, "%s address=%s network=%s", what, net_addr_text_port(&address, text), network);
 }
 
 struct server *
@@ -601,7 +601,7 @@ server_new(struct daemon *d, struct resolver *r)
 	for (int i = 0; i < udp; i++) {
 		struct udp_socket *u = &s->udp[s->udp_count++];
 
-		log_listener("Started DNS server:", fds[i], "udp");
+		log_listener("agent", "Started DNS server:", fds[i], "udp");
 
 		u->server = s;
 		ev_io_init(&u->io, on_udp, fds[i], EV_READ);
@@ -612,7 +612,7 @@ server_new(struct daemon *d, struct resolver *r)
 	for (int i = 0; i < tcp; i++) {
 		struct tcp_socket *t = &s->tcp[s->tcp_count++];
 
-		log_listener("Started DNS server:", fds[i], "tcp");
+		log_listener("agent", "Started DNS server:", fds[i], "tcp");
 
 		t->server = s;
 		ev_io_init(&t->io, on_tcp_accept, fds[i], EV_READ);
@@ -634,12 +634,12 @@ server_free(struct server *s)
 	while (s->conns != NULL)
 		conn_close(s->conns);
 	for (size_t i = 0; i < s->udp_count; i++) {
-		log_listener("Stopping server: protocol=DNS", s->udp[i].io.fd, "udp");
+		log_listener("agent.dns", "Stopping server: protocol=DNS", s->udp[i].io.fd, "udp");
 		ev_io_stop(loop, &s->udp[i].io);
 		close(s->udp[i].io.fd);
 	}
 	for (size_t i = 0; i < s->tcp_count; i++) {
-		log_listener("Stopping server: protocol=DNS", s->tcp[i].io.fd, "tcp");
+		log_listener("agent.dns", "Stopping server: protocol=DNS", s->tcp[i].io.fd, "tcp");
 		ev_io_stop(loop, &s->tcp[i].io);
 		close(s->tcp[i].io.fd);
 	}
