@@ -14,77 +14,35 @@
 #include "node.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "duration.h"
 #include "log.h"
 #include "mem.h"
-#include "syncer.h"
+#include "node_internal.h"
 #include "uuid.h"
 
-#define MODULE "agent.server.raft"
-#define SEGMENT_BYTES (16u * 1024 * 1024)
-#define SEGMENT_BYTES_DEV (1u * 1024 * 1024)
+/* Free for entries before writes are accepted again. */
+#define SPACE_WANTED_BYTES (512u * 1024)
 #define TAIL_KEEP_BYTES (256u * 1024)
 #define PENDING_BYTES_MAX (24u * 1024 * 1024)
 #define PENDING_ENTRIES_MAX 262144u
 #define SPACE_RETRY_S 0.25
 #define MARK_IDLE_S 0.2
 #define SYNC_SLOW_S 1.0
-#define LOCK_WAIT_S 5.0
 #define SNAPSHOT_LOOK_S 1.0
 #define SNAPSHOT_RETRY_S 10.0
 /* What catalogd can apply again in 5 s, by a careful guess: beyond this a snapshot is due whatever the threshold says. */
 #define REPLAY_ENTRIES_MAX 500000u
 #define REPLAY_BYTES_MAX (256u * 1024 * 1024)
 
-struct node {
-	struct ev_loop *loop;
-	const struct node_ops *ops;
-	void *ctx;
-	int raft_dir, log_dir;
-	char *raft_path, *log_path;
-	struct wal *wal;
-	struct raft *raft;
-	struct tail *tail;
-	struct syncer *syncer; /* NULL: no syncs (development) */
-	struct snapshots *snapshots;
-	bool dev;
-
-	struct raft_id self;
-	char id_text[UUID_TEXT_SIZE], address[MEMBER_ADDRESS_MAX], log_id[UUID_TEXT_SIZE];
-	struct configuration configuration;
-	uint64_t configuration_index;
-
-	struct ev_prepare prepare;
-	struct ev_timer tick, mark, space, slow, snapshot_timer;
-	uint64_t synced_segment; /* the sync helper has this one's descriptor */
-	ev_tstamp sync_begun;
-	bool syncing_mark; /* what is being synced is a mark, nobody's save */
-	bool slow_told;
-	size_t pending_bytes; /* data of entries that are not handed to a save */
-	bool no_space, write_blocked;
-	char space_error[256];
-	enum raft_role role_told;
-	uint64_t term_told;
-
-	uint64_t snapshot_threshold, trailing_logs;
-	int64_t snapshot_interval_ns;
-	ev_tstamp snapshot_due, snapshot_retry; /* the threshold is looked at; not before this after a failure */
-	uint64_t snapshot_bytes;                /* data committed since the last one */
-	bool snapshotting;
-};
-
 /* ---- log lines ---- */
 
-static void
-log_role(struct node *n)
+void
+node_log_role(struct node *n)
 {
 	static const char *const titles[] = {"Follower", "Candidate", "Leader"};
 	enum raft_role role = raft_role(n->raft);
@@ -125,8 +83,8 @@ disk_failed(const struct node *n, const char *what)
 
 /* ---- space ---- */
 
-static bool
-is_space_error(int error)
+bool
+node_is_space_error(int error)
 {
 	return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
@@ -155,7 +113,7 @@ on_space_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 	struct node *n = w->data;
 
 	(void)events;
-	if (wal_reserve(n->wal, pending_entries(n) + 1, n->pending_bytes + SEGMENT_BYTES_DEV / 2) == -1)
+	if (wal_reserve(n->wal, pending_entries(n) + 1, n->pending_bytes + SPACE_WANTED_BYTES) == -1)
 		return;
 	ev_timer_stop(loop, w);
 	n->no_space = n->write_blocked = false;
@@ -183,8 +141,8 @@ on_saved(struct node *n)
 	tail_trim(n->tail, raft_stable(n->raft), TAIL_KEEP_BYTES);
 }
 
-static void
-on_synced(void *ctx, int error)
+void
+node_synced(void *ctx, int error)
 {
 	struct node *n = ctx;
 	ev_tstamp took = ev_now(n->loop) - n->sync_begun;
@@ -252,7 +210,7 @@ save(struct node *n)
 		bytes += e.data.size;
 	}
 	if (wal_batch_write(n->wal) == -1) {
-		if (!is_space_error(errno))
+		if (!node_is_space_error(errno))
 			disk_failed(n, "write");
 		raft_save_failed(n->raft);
 		n->write_blocked = true;
@@ -280,7 +238,7 @@ on_mark(struct ev_loop *loop, struct ev_timer *w, int events)
 		return;
 	wal_prepare(n->wal);
 	if (wal_mark(n->wal) == -1) {
-		if (!is_space_error(errno))
+		if (!node_is_space_error(errno))
 			disk_failed(n, "write");
 		return;
 	}
@@ -328,7 +286,7 @@ on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 		ev_timer_start(loop, &n->mark);
 	}
 	messages_send(n);
-	log_role(n);
+	node_log_role(n);
 	n->ops->turned(n->ctx);
 }
 
@@ -426,8 +384,8 @@ node_entries_put(struct node *n, uint64_t first, size_t bytes_max, struct buf *o
 
 /* ---- snapshots ---- */
 
-static uint64_t
-snapshot_index(const struct node *n)
+uint64_t
+node_snapshot_index(const struct node *n)
 {
 	return snapshots_count(n->snapshots) == 0 ? 0 : snapshots_at(n->snapshots, 0)->index;
 }
@@ -436,7 +394,7 @@ static void
 on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 {
 	struct node *n = w->data;
-	uint64_t entries = node_deliverable(n) - MIN(snapshot_index(n), node_deliverable(n));
+	uint64_t entries = node_deliverable(n) - MIN(node_snapshot_index(n), node_deliverable(n));
 	bool look = ev_now(loop) >= n->snapshot_due;
 
 	(void)events;
@@ -459,7 +417,7 @@ on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 static void
 log_shorten(struct node *n)
 {
-	uint64_t index = snapshot_index(n);
+	uint64_t index = node_snapshot_index(n);
 	int dropped;
 
 	if (index <= n->trailing_logs)
@@ -485,7 +443,7 @@ on_snapshot_saved(void *ctx, const char *error)
 	}
 	n->snapshotting = false;
 	n->snapshot_bytes = 0;
-	log_info(MODULE, "snapshot complete up to: index=%" PRIu64, snapshot_index(n));
+	log_info(MODULE, "snapshot complete up to: index=%" PRIu64, node_snapshot_index(n));
 	log_shorten(n);
 }
 
@@ -494,7 +452,7 @@ node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term)
 {
 	struct snapshot_meta meta = {.index = index, .term = term, .time_ms = (uint64_t)(walltime_ns() / NS_PER_MS)};
 
-	if (index <= snapshot_index(n) || index > node_deliverable(n) ||
+	if (index <= node_snapshot_index(n) || index > node_deliverable(n) ||
 	    (index >= raft_log(n->raft)->base_index && terms_at(raft_log(n->raft), index) != term)) {
 		log_warnx(MODULE,
 		    "snapshot of the state machine not taken, it is not one of this log: index=%" PRIu64
@@ -588,197 +546,10 @@ node_address_of(const struct node *n, struct raft_id id)
 	return m == NULL ? "" : m->address;
 }
 
-/* ---- opening ---- */
+/* ---- hooks ---- */
 
-static int
-directory_open(const char *path)
-{
-	if (mkdir(path, 0700) == -1 && errno != EEXIST)
-		return -1;
-	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-static int
-directories_open(struct node *n, const char *path)
-{
-	n->raft_path = xstrdup(path);
-	n->log_path = xasprintf("%s/log", path);
-	n->raft_dir = directory_open(n->raft_path);
-	if (n->raft_dir == -1) {
-		log_error(MODULE, "failed to open the raft directory: path=%s", log_quote(n->raft_path));
-		return -1;
-	}
-	n->log_dir = directory_open(n->log_path);
-	if (n->log_dir == -1 || (!n->dev && fsync(n->raft_dir) == -1)) {
-		log_error(MODULE, "failed to open the log directory: path=%s", log_quote(n->log_path));
-		return -1;
-	}
-	return 0;
-}
-
-/* A raftd that was just killed may hold the lock for a moment still. */
-static struct wal *
-wal_open_patiently(struct node *n, bool create)
-{
-	const struct wal_options options = {
-	    .io = wal_io_directory(&n->log_dir),
-	    .path = n->log_path,
-	    .segment_bytes = n->dev ? SEGMENT_BYTES_DEV : SEGMENT_BYTES,
-	    .no_sync = n->dev,
-	};
-	struct monotime start = monotime_now();
-	char error[WAL_ERROR_MAX];
-	struct wal *w;
-
-	while ((w = wal_open(&options, create, error)) == NULL && errno == EWOULDBLOCK &&
-	       monotime_since_ns(start) < (int64_t)(LOCK_WAIT_S * 1e9))
-		ev_sleep(0.01);
-	if (w == NULL && errno == EWOULDBLOCK)
-		fatalx(MODULE, "%s", error);
-	if (w == NULL && is_space_error(errno))
-		fatalx(MODULE, "failed to start Raft: %s", error);
-	if (w == NULL)
-		log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
-	return w;
-}
-
-/* The log and the snapshots must belong together. */
-static int
-recovery_check(const struct node *n)
-{
-	const struct terms *log = wal_terms(n->wal);
-	uint64_t newest = snapshot_index(n);
-
-	if (snapshots_odd(n->snapshots) != NULL)
-		log_warnx(MODULE, "not a snapshot, left alone: %s", snapshots_odd(n->snapshots));
-	if (newest < log->base_index) {
-		log_errorx(MODULE,
-		    "failed to start Raft: the log begins behind entry %" PRIu64
-		    " and no snapshot holds what was before; restore the data directory from a backup, or move "
-		    "it away and let the server join as a new one: path=%s",
-		    log->base_index, log_quote(n->raft_path));
-		return -1;
-	}
-	if (newest > log->last ||
-	    (newest > 0 && newest >= log->base_index && terms_at(log, newest) != snapshots_at(n->snapshots, 0)->term)) {
-		log_errorx(MODULE,
-		    "failed to start Raft: the log ends with entry %" PRIu64 ", but a snapshot up to %" PRIu64
-		    " was taken of it: acknowledged writes are missing; restore the "
-		    "data directory from a backup, or move it away and let the server join as a new one: path=%s",
-		    log->last, newest, log_quote(n->raft_path));
-		return -1;
-	}
-	return 0;
-}
-
-static bool
-on_configuration_read(void *ctx, const struct wal_entry *e)
-{
-	struct node *n = ctx;
-
-	if (configuration_decode(e->data, &n->configuration) == -1)
-		n->configuration_index = 0;
-	return false;
-}
-
-/* The newest configuration: in the log, or in the snapshot. */
-static int
-configuration_recover(struct node *n)
-{
-	char error[WAL_ERROR_MAX];
-	struct buf text = BUF_INIT(64 * 1024);
-	uint64_t index = wal_configuration_index(n->wal, UINT64_MAX);
-
-	if (index == 0) {
-		if (snapshots_count(n->snapshots) > 0) {
-			n->configuration = snapshots_at(n->snapshots, 0)->configuration;
-			n->configuration_index = snapshots_at(n->snapshots, 0)->configuration_index;
-		}
-	} else {
-		n->configuration_index = index;
-		if (wal_read(n->wal, index, index, on_configuration_read, n, error) == -1) {
-			log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
-			return -1;
-		}
-		if (n->configuration_index == 0) {
-			log_errorx(MODULE,
-			    "failed to start Raft: entry %" PRIu64 " of the log is not a configuration: path=%s", index,
-			    log_quote(n->log_path));
-			return -1;
-		}
-	}
-	/* a member is its ID: its own address is what it has now */
-	for (size_t i = 0; i < n->configuration.count; i++)
-		if (raft_id_equal(n->configuration.members[i].id, n->self))
-			snprintf(n->configuration.members[i].address, MEMBER_ADDRESS_MAX, "%s", n->address);
-	configuration_print(&n->configuration, &text);
-	buf_put_u8(&text, '\0');
-	log_info(MODULE, "initial configuration: index=%" PRIu64 " servers=\"%s\"", n->configuration_index,
-	    text.overflow ? "..." : (const char *)text.data);
-	buf_free(&text);
-	return 0;
-}
-
-/* An empty log and nobody else to ask: this server alone is the cluster. */
-static int
-bootstrap(struct node *n)
-{
-	static const uint8_t nobody[WAL_ID_BYTES];
-	struct configuration own = {.count = 1};
-	struct buf data = BUF_INIT(1024);
-
-	own.members[0] = (struct member){.id = n->self, .voter = true};
-	snprintf(own.members[0].address, MEMBER_ADDRESS_MAX, "%s", n->address);
-	configuration_encode(&own, &data);
-	wal_batch_begin(n->wal, 1, nobody);
-	wal_batch_entry(n->wal, 1, 1, WAL_CONFIGURATION, buf_bytes(&data));
-	buf_free(&data);
-	if (wal_batch_write(n->wal) == -1 || wal_sync(n->wal) == -1) {
-		log_error(MODULE, "failed to bootstrap: path=%s", log_quote(n->log_path));
-		return -1;
-	}
-	return 0;
-}
-
-static uint64_t
-random_of(void *ctx, uint64_t below)
-{
-	(void)ctx;
-	return random_below(below);
-}
-
-static void
-raft_start(struct node *n)
-{
-	struct raft_id voters[RAFT_MEMBERS_MAX];
-	struct raft_params params = {
-	    .self = n->self,
-	    .voters = voters,
-	    .election_ticks = 10,
-	    .heartbeat_ticks = 2,
-	    .random = random_of,
-	    .hard = {wal_term(n->wal), raft_id_from_bytes(wal_vote(n->wal))},
-	    .log = wal_terms(n->wal),
-	    .commit = snapshot_index(n),
-	};
-
-	for (size_t i = 0; i < n->configuration.count; i++)
-		if (n->configuration.members[i].voter)
-			voters[params.voter_count++] = n->configuration.members[i].id;
-	n->raft = raft_new(&params);
-	n->tail = tail_new(raft_log(n->raft)->last);
-	n->term_told = UINT64_MAX;
-	log_role(n);
-	if (params.voter_count == 0)
-		log_warnx(MODULE, "no known peers, aborting election");
-	else if (!raft_is_voter(n->raft, n->self))
-		log_errorx(MODULE,
-		    "this node is not a voter of the configuration in its log, it will not become leader: node-id=%s",
-		    n->id_text);
-}
-
-static void
-watchers_start(struct node *n, const struct conf *conf)
+void
+node_watch(struct node *n, const struct conf *conf)
 {
 	/* raft_multiplier 5, the default: an election after 500 to 1000 ms without a leader; never below 150 ms */
 	int64_t multiplier = conf_int(conf, "performance.raft_multiplier", 5);
@@ -802,83 +573,7 @@ watchers_start(struct node *n, const struct conf *conf)
 }
 
 void
-node_configure(struct node *n, const struct conf *conf)
-{
-	n->snapshot_threshold = (uint64_t)MAX(conf_int(conf, "raft_snapshot_threshold", 16384), 1);
-	n->trailing_logs = (uint64_t)MAX(conf_int(conf, "raft_trailing_logs", 10240), 0);
-	n->snapshot_interval_ns = MAX(conf_duration(conf, "raft_snapshot_interval", 30 * NS_PER_S), NS_PER_S);
-}
-
-/* Who we are, from the configuration. */
-static int
-identity_take(struct node *n, const struct conf *conf)
-{
-	const char *address = conf_str(conf, "advertise_addr", "127.0.0.1");
-	bool v6 = strchr(address, ':') != NULL;
-
-	snprintf(n->id_text, sizeof n->id_text, "%s", conf_str(conf, "node_id", ""));
-	if (raft_id_parse(n->id_text, &n->self) == -1) {
-		log_errorx(MODULE, "failed to start Raft: node_id is not a UUID: node_id=%s", log_quote(n->id_text));
-		return -1;
-	}
-	snprintf(n->address, sizeof n->address, "%s%s%s:%" PRId64, v6 ? "[" : "", address, v6 ? "]" : "",
-	    conf_int(conf, "ports.server", 8300));
-	return 0;
-}
-
-/* Everything that may fail for good. */
-static int
-recover(struct node *n, const struct conf *conf)
-{
-	bool bootstraps = n->dev || conf_bool(conf, "bootstrap", false) || conf_int(conf, "bootstrap_expect", 0) == 1;
-	char error[SNAPSHOT_ERROR_MAX];
-
-	if (identity_take(n, conf) == -1 || directories_open(n, conf_str(conf, "consuld.raft_dir", "raft")) == -1)
-		return -1;
-	n->snapshots = snapshots_open(n->loop, n->raft_dir, n->dev, error);
-	if (n->snapshots == NULL) {
-		log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
-		return -1;
-	}
-	/* with snapshots there was a log: making a new one would hide its loss */
-	n->wal = wal_open_patiently(n, snapshots_count(n->snapshots) == 0);
-	if (n->wal == NULL || recovery_check(n) == -1)
-		return -1;
-	raft_id_format(raft_id_from_bytes(wal_id(n->wal)), n->log_id);
-	if (wal_torn(n->wal) != NULL)
-		log_warnx(MODULE, "the end of the log was cut off, it was never acknowledged: %s", wal_torn(n->wal));
-	if (bootstraps && wal_terms(n->wal)->last == 0 && wal_term(n->wal) == 0 && bootstrap(n) == -1)
-		return -1;
-	return configuration_recover(n);
-}
-
-struct node *
-node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *ops, void *ctx)
-{
-	struct node *n = xcalloc(1, sizeof *n);
-
-	n->loop = loop;
-	n->ops = ops;
-	n->ctx = ctx;
-	n->raft_dir = n->log_dir = -1;
-	n->dev = conf_bool(conf, "consuld.dev", false);
-	node_configure(n, conf);
-	if (recover(n, conf) == -1) {
-		node_free(n);
-		return NULL;
-	}
-	if (!n->dev) {
-		n->syncer = syncer_start(loop, n->log_dir, on_synced, n);
-		if (n->syncer == NULL)
-			fatal(MODULE, "sync helper");
-	}
-	raft_start(n);
-	watchers_start(n, conf);
-	return n;
-}
-
-void
-node_stop(struct node *n)
+node_unwatch(struct node *n)
 {
 	ev_prepare_stop(n->loop, &n->prepare);
 	ev_timer_stop(n->loop, &n->tick);
@@ -886,26 +581,4 @@ node_stop(struct node *n)
 	ev_timer_stop(n->loop, &n->slow);
 	ev_timer_stop(n->loop, &n->space);
 	ev_timer_stop(n->loop, &n->snapshot_timer);
-	syncer_free(n->syncer);
-	n->syncer = NULL;
-	if (!n->dev && (wal_sync(n->wal) == -1 || wal_mark(n->wal) == -1 || wal_sync(n->wal) == -1))
-		log_warn(MODULE, "the log was not marked as synced: path=%s", log_quote(n->log_path));
-}
-
-void
-node_free(struct node *n)
-{
-	if (n == NULL)
-		return;
-	snapshots_free(n->snapshots);
-	raft_free(n->raft);
-	tail_free(n->tail);
-	wal_close(n->wal);
-	if (n->log_dir != -1)
-		close(n->log_dir);
-	if (n->raft_dir != -1)
-		close(n->raft_dir);
-	free(n->raft_path);
-	free(n->log_path);
-	free(n);
 }

@@ -6,6 +6,8 @@
  * acknowledged; it is overwritten with zeros. Anything else means that the disk has changed or lost what it had
  * confirmed. Then nothing is changed and the log is refused, with the place.
  */
+#include "wal_internal.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -14,7 +16,6 @@
 
 #include "log.h"
 #include "mem.h"
-#include "wal_internal.h"
 
 struct names {
 	uint64_t *numbers;

@@ -1,0 +1,62 @@
+/*
+ * node_internal.h - what node.c and node_open.c share; nobody else includes it
+ */
+#ifndef RAFTD_NODE_INTERNAL_H
+#define RAFTD_NODE_INTERNAL_H
+
+#include "node.h"
+#include "syncer.h"
+
+#define MODULE "agent.server.raft"
+
+struct node {
+	struct ev_loop *loop;
+	const struct node_ops *ops;
+	void *ctx;
+	int raft_dir, log_dir;
+	char *raft_path, *log_path;
+	struct wal *wal;
+	struct raft *raft;
+	struct tail *tail;
+	struct syncer *syncer; /* NULL: no syncs (development) */
+	struct snapshots *snapshots;
+	bool dev;
+
+	struct raft_id self;
+	char id_text[UUID_TEXT_SIZE], address[MEMBER_ADDRESS_MAX], log_id[UUID_TEXT_SIZE];
+	struct configuration configuration;
+	uint64_t configuration_index;
+
+	struct ev_prepare prepare;
+	struct ev_timer tick, mark, space, slow, snapshot_timer;
+	uint64_t synced_segment; /* the sync helper has this one's descriptor */
+	ev_tstamp sync_begun;
+	bool syncing_mark; /* what is being synced is a mark, nobody's save */
+	bool slow_told;
+	size_t pending_bytes; /* data of entries that are not handed to a save */
+	bool no_space, write_blocked;
+	char space_error[256];
+	enum raft_role role_told;
+	uint64_t term_told;
+
+	uint64_t snapshot_threshold, trailing_logs;
+	int64_t snapshot_interval_ns;
+	ev_tstamp snapshot_due, snapshot_retry; /* the threshold is looked at; not before this after a failure */
+	uint64_t snapshot_bytes;                /* data committed since the last one */
+	bool snapshotting;
+};
+
+/* ---- node.c ---- */
+
+/* Starts the loop's hooks. */
+void node_watch(struct node *n, const struct conf *conf);
+void node_unwatch(struct node *n);
+/* Tells role and term if they are others than the ones told last. */
+void node_log_role(struct node *n);
+/* The sync helper's callback. */
+void node_synced(void *ctx, int error);
+/* Of the newest snapshot; 0: there is none. */
+uint64_t node_snapshot_index(const struct node *n);
+bool node_is_space_error(int error);
+
+#endif
