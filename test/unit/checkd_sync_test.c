@@ -41,6 +41,7 @@ struct world {
 	const char *refusal;
 	bool mute; /* applies, but does not answer */
 	unsigned unanswered;
+	struct ipc_stream *held; /* the last one that was not answered */
 };
 
 /* ---- the played catalog ---- */
@@ -137,9 +138,10 @@ catalog_register(struct ipc_stream *s, struct bytes args, void *ctx)
 	}
 	apply_register(w, &q);
 	note(w, ";");
-	if (w->mute)
+	if (w->mute) {
 		w->unanswered++;
-	else
+		w->held = s;
+	} else
 		ipc_reply(s, (struct bytes){NULL, 0});
 }
 
@@ -676,6 +678,30 @@ test_lost_answer(void **state)
 	expect(w, " [web];");
 }
 
+/* What changes while its push is under way is not taken for pushed. */
+static void
+test_change_during_a_push(void **state)
+{
+	struct world *w = *state;
+	struct local_service *s;
+
+	begin(w);
+	w->log[0] = '\0';
+	w->mute = true;
+	put(w, "{\"Name\":\"web\",\"Port\":1}");
+	while (w->unanswered == 0)
+		ev_run(w->loop, EVRUN_ONCE);
+	w->mute = false;
+	s = put(w, "{\"Name\":\"web\",\"Port\":2}");
+	ipc_reply(w->held, (struct bytes){NULL, 0});
+	run_rounds(w, 1);
+	assert_false(s->in_sync);
+	run_rounds(w, 1);
+	assert_true(s->in_sync);
+	expect(w, " [web]; [web];");
+	assert_int_equal(mp_find_int(buf_bytes(&entry(w->services, bytes_str("web"))->message), "Port"), 2);
+}
+
 static void
 test_nothing_after_stop(void **state)
 {
@@ -708,6 +734,7 @@ main(void)
 	    TEST(test_pause),
 	    TEST(test_restart_does_not_flap),
 	    TEST(test_lost_answer),
+	    TEST(test_change_during_a_push),
 	    TEST(test_nothing_after_stop),
 	};
 
