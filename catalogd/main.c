@@ -125,11 +125,18 @@ start(struct daemon *d)
 	struct catalogd *c = daemon_state(d);
 	const struct conf *conf = daemon_conf(d);
 
-	store_file_count_crashes(conf_str(conf, "consuld.catalog_dir", "catalog"));
 	c->daemon = d;
 	c->loop = daemon_loop(d);
 	c->datacenter = xstrdup(conf_str(conf, "datacenter", "dc1"));
 	c->node_name = xstrdup(conf_str(conf, "node_name", ""));
+	c->server = conf_bool(conf, "server", true);
+	if (!c->server) {
+		log_warnx(MODULE,
+		    "this version of consuld serves no client agents: every request that needs a server is refused");
+		daemon_ready(d);
+		return 0;
+	}
+	store_file_count_crashes(conf_str(conf, "consuld.catalog_dir", "catalog"));
 	if (catalogd_store_open(c) == -1)
 		return -1;
 	c->watch = watch_new(c->loop, serve_run, c);
@@ -149,8 +156,11 @@ start(struct daemon *d)
 static void
 commit(struct daemon *d, const struct conf *old)
 {
+	struct catalogd *c = daemon_state(d);
+
 	(void)old;
-	times_set(daemon_state(d));
+	if (c->server)
+		times_set(c);
 }
 
 static void
@@ -159,6 +169,10 @@ stop(struct daemon *d, bool leave)
 	struct catalogd *c = daemon_state(d);
 
 	(void)leave;
+	if (!c->server) {
+		daemon_exit(d, 0);
+		return;
+	}
 	leader_free(c->leader);
 	session_timers_free(c->session_timers);
 	archive_free(c->archive);

@@ -308,19 +308,34 @@ serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *e
 
 /* ---- the table ---- */
 
+/* NULL: a client, whose requests a server would answer; none is known. */
+static struct serve *
+serve_of(struct ipc_stream *stream, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+
+	if (c->serve == NULL)
+		ipc_fail(stream, 0, "No known Consul servers");
+	return c->serve;
+}
+
 #define READ_HANDLER(name, function)                                                                                   \
 	static void handle_##function(struct ipc_stream *stream, struct bytes args, void *ctx)                         \
 	{                                                                                                              \
 		static const struct endpoint endpoint = {.method = name, .read = function};                            \
+		struct serve *s = serve_of(stream, ctx);                                                               \
                                                                                                                        \
-		serve_read(((struct catalogd *)daemon_state(ctx))->serve, stream, &endpoint, args);                    \
+		if (s != NULL)                                                                                         \
+			serve_read(s, stream, &endpoint, args);                                                        \
 	}
 #define WRITE_HANDLER(name, function)                                                                                  \
 	static void handle_##function(struct ipc_stream *stream, struct bytes args, void *ctx)                         \
 	{                                                                                                              \
 		static const struct endpoint endpoint = {.method = name, .write = function};                           \
+		struct serve *s = serve_of(stream, ctx);                                                               \
                                                                                                                        \
-		serve_write(((struct catalogd *)daemon_state(ctx))->serve, stream, &endpoint, args);                   \
+		if (s != NULL)                                                                                         \
+			serve_write(s, stream, &endpoint, args);                                                       \
 	}
 ENDPOINTS_READ(READ_HANDLER)
 ENDPOINTS_WRITE(WRITE_HANDLER)
@@ -335,19 +350,21 @@ handle_ping(struct ipc_stream *stream, struct bytes args, void *ctx)
 static void
 handle_subscribe(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
-	struct catalogd *c = daemon_state(ctx);
+	struct serve *s = serve_of(stream, ctx);
 
 	(void)args;
-	watch_subscribe(c->watch, stream);
+	if (s != NULL)
+		watch_subscribe(s->c->watch, stream);
 }
 
 static void
 handle_snapshot(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
-	struct catalogd *c = daemon_state(ctx);
+	struct serve *s = serve_of(stream, ctx);
 
 	(void)args;
-	archive_snapshot(c->archive, stream);
+	if (s != NULL)
+		archive_snapshot(s->c->archive, stream);
 }
 
 /* Known methods whose turn comes later: the error says so, and is the same for all. */

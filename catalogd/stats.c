@@ -33,6 +33,10 @@ datacenter_is_ours(struct ipc_stream *s, struct bytes args, const struct catalog
 {
 	struct bytes datacenter = mp_find_str(args, "Datacenter");
 
+	if (!c->server) {
+		ipc_fail(s, 0, "No known Consul servers");
+		return false;
+	}
 	if (datacenter.size == 0 || bytes_is(datacenter, c->datacenter))
 		return true;
 	ipc_fail(s, 0, "No path to datacenter");
@@ -131,6 +135,10 @@ stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
 	struct catalogd *c = daemon_state(ctx);
 	struct buf body = BUF_INIT(4096);
 
+	if (!c->server) {
+		ipc_fail(s, 0, "No known Consul servers");
+		return;
+	}
 	(void)args;
 	mp_put_array(&body, 1);
 	mp_put_cstr(&body, c->datacenter);
@@ -241,11 +249,29 @@ on_raft_stats(void *ctx, const struct ipc_answer *answer)
 	buf_free(&body);
 }
 
+static void
+client_stats(struct ipc_stream *s)
+{
+	struct buf body = BUF_INIT(4096);
+
+	mp_put_map(&body, 1);
+	mp_put_cstr(&body, "consul");
+	mp_put_map(&body, 3);
+	mp_put_kv_cstr(&body, "acl", "disabled");
+	mp_put_kv_cstr(&body, "known_servers", "0");
+	mp_put_kv_cstr(&body, "server", "false");
+	ipc_reply(s, buf_bytes(&body));
+	buf_free(&body);
+}
+
 void
 stats_handle(struct ipc_stream *s, struct bytes args, void *ctx)
 {
 	struct catalogd *c = daemon_state(ctx);
 
 	(void)args;
-	raftd_ask(c, s, "Raft.Stats", on_raft_stats);
+	if (c->server)
+		raftd_ask(c, s, "Raft.Stats", on_raft_stats);
+	else
+		client_stats(s);
 }
