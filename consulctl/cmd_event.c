@@ -1,0 +1,208 @@
+/*
+ * cmd_event.c - event, rtt (cli.md 8.12, 8.16)
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api.h"
+#include "filter_regex.h"
+#include "output.h"
+
+/* ---- event ---- */
+
+/* -1: told. */
+static int
+check_regexp(const struct invocation *in, const char *flag)
+{
+	char why[512];
+	struct filter_regex *regex = filter_regex_new(bytes_str(flags_text(in->flags, flag, "")), why, sizeof why);
+
+	if (regex == NULL) {
+		command_fail("Failed to compile %s filter regexp: error parsing regexp: %s", flag, why);
+		return -1;
+	}
+	filter_regex_free(regex);
+	return 0;
+}
+
+static int
+event_run(struct invocation *in)
+{
+	static const char *const filters[] = {"node", "service", "tag"};
+	struct response response;
+	struct request r;
+	struct api *api;
+	struct bytes id;
+	int result = 0;
+
+	if (*flags_text(in->flags, "name", "") == '\0')
+		return command_misuse(in, "Event name must be specified");
+	if (*flags_text(in->flags, "tag", "") != '\0' && *flags_text(in->flags, "service", "") == '\0')
+		return command_fail("Cannot provide tag filter without service filter.");
+	for (size_t i = 0; i < COUNTOF(filters); i++)
+		if (check_regexp(in, filters[i]) == -1)
+			return 1;
+	if (in->argc > 1)
+		return command_misuse(in, "Too many command line arguments.");
+	api = api_connect(in);
+	if (api == NULL)
+		return 1;
+	request_init(&r, in->region, "PUT", "/v1/event/fire/");
+	request_path(&r, flags_text(in->flags, "name", ""), false);
+	for (size_t i = 0; i < COUNTOF(filters); i++)
+		if (*flags_text(in->flags, filters[i], "") != '\0')
+			request_param(&r, filters[i], flags_text(in->flags, filters[i], ""));
+	if (in->argc == 1)
+		request_body(&r, bytes_str(in->argv[0]), NULL);
+	if (api_json(api, &r, &response) == -1) {
+		result = command_fail("Error firing event: %s", response.error);
+	} else {
+		id = json_member_text(response.json, "ID");
+		output_line("Event ID: %.*s", (int)id.size, id.size == 0 ? "" : (const char *)id.data);
+	}
+	response_free(&response);
+	api_free(api);
+	return result;
+}
+
+/* ---- rtt ---- */
+
+#define DIMENSIONS_MAX 16
+
+struct coordinate {
+	double vec[DIMENSIONS_MAX];
+	uint32_t dimensions;
+	double height;
+	double adjustment;
+};
+
+static double
+json_double(struct mp value)
+{
+	double number = 0;
+
+	if (!json_tape_number(&value) || json_number_float(mp_str(&value), &number) == -1)
+		return 0;
+	return number;
+}
+
+static bool
+same_name(struct bytes a, const char *name)
+{
+	return bytes_equal_fold(a, bytes_str(name));
+}
+
+/* Of the node among the elements of /v1/coordinate/nodes. */
+static bool
+find_coordinate(struct mp nodes, const char *name, struct coordinate *out)
+{
+	struct mp at, element, coord;
+
+	for (uint32_t n = json_elements(nodes, &at); n > 0; n--, mp_skip(&at)) {
+		if (!same_name(json_member_text(at, "Node"), name))
+			continue;
+		coord = json_member(at, "Coord");
+		out->height = json_double(json_member(coord, "Height"));
+		out->adjustment = json_double(json_member(coord, "Adjustment"));
+		out->dimensions = MIN(json_elements(json_member(coord, "Vec"), &element), DIMENSIONS_MAX);
+		for (uint32_t i = 0; i < out->dimensions; i++, mp_skip(&element))
+			out->vec[i] = json_double(element);
+		return true;
+	}
+	return false;
+}
+
+/* The pools' own estimate, in milliseconds; an adjustment counts only while the sum stays positive. */
+static double
+distance_ms(const struct coordinate *a, const struct coordinate *b)
+{
+	double sum = 0, raw, adjusted;
+
+	for (uint32_t i = 0; i < MIN(a->dimensions, b->dimensions); i++)
+		sum += (a->vec[i] - b->vec[i]) * (a->vec[i] - b->vec[i]);
+	raw = sqrt(sum) + a->height + b->height;
+	adjusted = raw + a->adjustment + b->adjustment;
+	return (adjusted > 0 ? adjusted : raw) * 1000;
+}
+
+/* The agent's own node. NULL: told. */
+static const char *
+own_name(struct invocation *in, struct api *api)
+{
+	struct response response;
+	const char *name = NULL;
+	struct bytes text;
+
+	if (api_json_of(api, "/v1/agent/self", &response) == -1) {
+		command_fail("Unable to look up local node name: %s", response.error);
+	} else {
+		text = json_member_text(json_member(response.json, "Config"), "NodeName");
+		name = region_strndup(in->region, text.data, text.size);
+	}
+	response_free(&response);
+	return name;
+}
+
+static int
+lan_rtt(struct invocation *in, struct api *api)
+{
+	const char *names[2] = {in->argv[0], in->argc == 2 ? in->argv[1] : own_name(in, api)};
+	struct coordinate coordinates[2];
+	struct response response;
+	int result = 0;
+
+	if (names[1] == NULL)
+		return 1;
+	if (api_json_of(api, "/v1/coordinate/nodes", &response) == -1)
+		result = command_fail("Error getting coordinates: %s", response.error);
+	for (int i = 0; result == 0 && i < 2; i++)
+		if (!find_coordinate(response.json, names[i], &coordinates[i]))
+			result = command_fail("Could not find a coordinate for node \"%s\"", names[i]);
+	if (result == 0)
+		output_line("Estimated %s <-> %s rtt: %.3f ms (using LAN coordinates)", names[0], names[1],
+		    distance_ms(&coordinates[0], &coordinates[1]));
+	response_free(&response);
+	return result;
+}
+
+static int
+rtt_run(struct invocation *in)
+{
+	struct api *api;
+	int result;
+
+	if (in->argc < 1 || in->argc > 2)
+		return command_misuse(in, "One or two node names must be specified");
+	if (flags_bool(in->flags, "wan"))
+		return command_fail("rtt -wan is not supported by this version of consuld");
+	api = api_connect(in);
+	if (api == NULL)
+		return 1;
+	result = lan_rtt(in, api);
+	api_free(api);
+	return result;
+}
+
+static const struct flag event_flags[] = {
+    {"name", FLAG_STRING, "Name of the event."},
+    {"node", FLAG_STRING, "Only for nodes whose name matches this regular expression."},
+    {"service", FLAG_STRING, "Only for nodes with a service whose name matches this regular expression."},
+    {"tag", FLAG_STRING, "Only for nodes with such a service and a tag that matches this regular expression."},
+    {NULL},
+};
+static const struct flag rtt_flags[] = {
+    {"wan", FLAG_BOOL, "Use the coordinates of servers in the WAN pool; names are then NODE.DATACENTER."},
+    {NULL},
+};
+
+const struct command event_commands[] = {
+    {"event", "Fire a new event", "[options] [PAYLOAD]", "Sends an event to the members of the datacenter.",
+	COMMAND_CLIENT | COMMAND_SERVER, event_flags, event_run},
+    {"rtt", "Estimates network round trip time between nodes", "[options] NODE1 [NODE2]",
+	"Estimates the round trip time between two nodes from their coordinates.\nNODE2 is by default the agent's own.",
+	COMMAND_CLIENT, rtt_flags, rtt_run},
+    {NULL},
+};
