@@ -116,6 +116,11 @@ void config_agent_self(const struct config *c, struct buf *out);
  * (8.17, 7 of cli.md). argv[0] is the first argument after the command. Prints and returns the exit status.
  */
 MUST_USE int config_validate_main(int argc, char *const *argv, bool fragments);
+/*
+ * `consuld definitions PATH...`: the services and checks of these files alone, as checkd-definitions.json has them, on standard output
+ * (executed by consulctl for `services register FILE`). Errors and warnings go to standard error without prefix; the exit status.
+ */
+MUST_USE int config_definitions_main(int argc, char *const *argv);
 /* `consuld --dump-params`: the registry, one row a line, tab-separated, for the manual and its check. */
 void config_dump_params(FILE *out);
 

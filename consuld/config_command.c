@@ -1,5 +1,5 @@
 /*
- * config_command.c - `consuld validate`, `consuld configtest`, `consuld --dump-params` (cli.md 7, 8.17)
+ * config_command.c - `consuld validate`, `consuld configtest`, `consuld definitions`, `consuld --dump-params` (cli.md 7, 8.7, 8.17)
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -93,6 +93,45 @@ config_validate_main(int argc, char *const *argv, bool fragments)
 		printf("Configuration is valid!\n");
 	status = 0;
 out:
+	config_error_free(&e);
+	config_free(c);
+	return status;
+}
+
+int
+config_definitions_main(int argc, char *const *argv)
+{
+	char *cwd = getcwd(NULL, 0);
+	struct config *c = config_new(cwd == NULL ? "/" : cwd, argc, argv);
+	struct value *paths = value_new(c->region, VALUE_LIST);
+	struct config_error e = {NULL, false};
+	struct buf out = BUF_INIT(64u << 20);
+	struct flag_sources f;
+	int status = 1;
+
+	free(cwd);
+	c->validating = true;
+	c->fragments = true;
+	for (int i = 0; i < argc; i++)
+		value_append(paths, value_string(c->region, argv[i]));
+	f = (struct flag_sources){
+	    .lists = source_new(c, ""),
+	    .scalars = source_new(c, ""),
+	    .paths = paths,
+	    .fragments = value_new(c->region, VALUE_LIST),
+	    .format = "",
+	};
+	if (config_assemble(c, &f, &e) == -1) {
+		fprintf(stderr, "%s\n", e.text);
+		goto out;
+	}
+	for (size_t i = 0; i < c->warnings.count; i++)
+		fprintf(stderr, "%s\n", c->warnings.at[i]);
+	definition_write(c, &out);
+	if (!out.overflow && fwrite(out.data, 1, out.used, stdout) == out.used)
+		status = 0;
+out:
+	buf_free(&out);
 	config_error_free(&e);
 	config_free(c);
 	return status;

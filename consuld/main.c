@@ -159,6 +159,8 @@ main(int argc, char **argv)
 		return agent_main(argc - 2, argv + 2);
 	if (strcmp(command, "validate") == 0 || strcmp(command, "configtest") == 0)
 		return config_validate_main(argc - 2, argv + 2, strcmp(command, "configtest") == 0);
+	if (strcmp(command, "definitions") == 0)
+		return config_definitions_main(argc - 2, argv + 2);
 	if (strcmp(command, "--dump-params") == 0) {
 		config_dump_params(stdout);
 		return 0;
@@ -170,6 +172,7 @@ main(int argc, char **argv)
 	fprintf(stderr, "usage: consuld agent [flags]\n"
 			"       consuld validate [-quiet] [-config-format format] path ...\n"
 			"       consuld configtest [-config-dir directory] [-config-file file]\n"
+			"       consuld definitions path ...\n"
 			"       consuld -V | --dump-params\n");
 	return command[0] == '\0' ? 1 : 127;
 }
