@@ -6,19 +6,17 @@
  * same when the catalog has answered is the element in sync (or a tombstone gone). A push whose outcome is unknown makes the
  * next round a full one, so that nothing is pushed twice.
  */
-#include "sync.h"
+#include "sync_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compare.h"
 #include "log.h"
 #include "mem.h"
 #include "structs.h"
 #include "uuid.h"
 
-#define LOG "agent"
 #define LOG_SYNC "agent.anti_entropy"
 #define FULL_INTERVAL_S 60.
 #define FULL_RETRY_S 15.
@@ -27,65 +25,7 @@
 #define READ_TIMEOUT_MS 60000
 #define PUSH_TIMEOUT_MS 30000
 #define PUSHES_MAX 32 /* under way */
-#define REQUEST_BYTES_MAX (8u * 1024 * 1024)
 #define WAITS_MAX 10000
-
-enum item_kind { PUT_NODE, PUT_SERVICE, PUT_CHECK, DROP_SERVICE, DROP_CHECK };
-
-struct item {
-	enum item_kind kind;
-	char *id;
-	uint64_t version; /* of the element when it was sent; 0 and no element: only the catalog has it */
-	/* PUT_SERVICE: the checks that went along. */
-	struct rider {
-		char *id;
-		uint64_t version;
-	} * riders;
-	size_t rider_count;
-};
-
-struct push {
-	struct sync *sync;
-	struct item *item;
-	struct ipc_call *call;
-	struct push *next;
-};
-
-struct sync_wait {
-	struct sync *sync;
-	uint64_t round; /* the push that must have ended */
-	void (*done)(void *ctx);
-	void *ctx;
-	struct ev_timer timer;
-	struct sync_wait *next;
-};
-
-enum phase { IDLE, READ_SERVICES, READ_CHECKS, PUSHING };
-
-struct sync {
-	struct sync_options options;
-	enum phase phase;
-	bool full;        /* the round that goes on reads first */
-	bool full_wanted; /* the next one is to be full */
-	bool dirty;       /* a round is wanted */
-	bool node_in_sync, read_once, stopped, was_down;
-	unsigned paused;
-	struct ev_timer full_timer, turn_timer;
-	struct ipc_call *read;
-	struct buf services; /* answer of the first read */
-	/* the push phase */
-	struct item *items;
-	size_t item_count, item_size, item_next;
-	struct push *pushes;
-	size_t push_count;
-	unsigned failures;
-	bool unknown_outcome, no_leader;
-	char error[512];
-	bool error_logged;
-	uint64_t round; /* of push phases, begun */
-	struct sync_wait *waits;
-	size_t wait_count;
-};
 
 static void turn(struct sync *s);
 
@@ -276,8 +216,8 @@ items_clear(struct sync *s)
 	s->item_count = s->item_next = 0;
 }
 
-static struct item *
-add_item(struct sync *s, enum item_kind kind, const char *id, uint64_t version)
+struct item *
+sync_add_item(struct sync *s, enum item_kind kind, const char *id, uint64_t version)
 {
 	if (s->item_count == s->item_size) {
 		s->item_size = s->item_size == 0 ? 16 : s->item_size * 2;
@@ -351,27 +291,27 @@ list_work(struct sync *s)
 	size_t first, services;
 
 	if (!s->node_in_sync)
-		add_item(s, PUT_NODE, s->options.node, 0);
+		sync_add_item(s, PUT_NODE, s->options.node, 0);
 	for (size_t i = 0; i < local_service_count(l); i++) {
 		const struct local_service *v = local_service_at(l, i);
 		if (v->deleted)
-			add_item(s, DROP_SERVICE, v->id, v->version);
+			sync_add_item(s, DROP_SERVICE, v->id, v->version);
 	}
 	first = s->item_count;
 	for (size_t i = 0; i < local_service_count(l); i++) {
 		const struct local_service *v = local_service_at(l, i);
 		if (!v->deleted && !v->in_sync)
-			add_item(s, PUT_SERVICE, v->id, v->version);
+			sync_add_item(s, PUT_SERVICE, v->id, v->version);
 	}
 	services = s->item_count - first;
 	for (size_t i = 0; i < local_check_count(l); i++) {
 		const struct local_check *c = local_check_at(l, i);
 		if (c->deleted && !goes_with_service(s, c))
-			add_item(s, DROP_CHECK, c->id, c->version);
+			sync_add_item(s, DROP_CHECK, c->id, c->version);
 		else if (!c->deleted && !c->in_sync && rides(s, c))
 			add_rider(s->items + first, services, c);
 		else if (!c->deleted && !c->in_sync)
-			add_item(s, PUT_CHECK, c->id, c->version);
+			sync_add_item(s, PUT_CHECK, c->id, c->version);
 	}
 }
 
@@ -699,169 +639,6 @@ begin_push(struct sync *s)
 	push_more(s);
 }
 
-/* ---- comparison ---- */
-
-/* The keys that servers add are not ours to judge. */
-static struct bytes
-without_consul_keys(struct bytes map, struct buf *b)
-{
-	struct mp in = mp_of(map);
-	uint32_t pairs = map.size == 0 || mp_peek(&in) != MP_MAP ? 0 : mp_map(&in), kept = 0;
-	size_t place = mp_open_map(b);
-
-	for (; pairs > 0; pairs--) {
-		struct bytes key = mp_str(&in), value = mp_raw(&in);
-		if (bytes_has_prefix(key, bytes_str("consul-")))
-			continue;
-		mp_put_bytes(b, key);
-		buf_put_bytes(b, value);
-		kept++;
-	}
-	mp_close(b, place, kept);
-	return buf_bytes(b);
-}
-
-static void
-compare_service(struct sync *s, struct bytes raw)
-{
-	struct local *l = s->options.local;
-	struct buf addresses = BUF_INIT(REQUEST_BYTES_MAX), theirs = BUF_INIT(REQUEST_BYTES_MAX);
-	struct node_service form;
-	struct local_service *v;
-	const char *bad;
-
-	if (schema_decode(&node_service_schema, raw, &form, &bad) == -1)
-		return;
-	v = local_service_any(l, form.id);
-	if (v == NULL) {
-		if (!bytes_is(form.id, "consul")) {
-			char *id = bytes_dup(form.id);
-			add_item(s, DROP_SERVICE, id, 0);
-			free(id);
-		}
-	} else if (!v->deleted) {
-		if (v->service.enable_tag_override)
-			local_set_tags(l, v, form.tags);
-		form.tagged_addresses = without_consul_keys(form.tagged_addresses, &addresses);
-		schema_encode(&node_service_schema, &form, &theirs);
-		if (compare_forms(&node_service_schema, buf_bytes(&theirs), buf_bytes(&v->message)))
-			v->in_sync = true;
-		else
-			local_unsync_service(v);
-	}
-	buf_free(&addresses);
-	buf_free(&theirs);
-}
-
-static void
-compare_services(struct sync *s, struct bytes body)
-{
-	struct bytes list = mp_find_raw(body, "NodeServices");
-	struct bytes node = list.size != 0 ? mp_find_raw(list, "Node") : list;
-	struct bytes services = list.size != 0 ? mp_find_raw(list, "Services") : list;
-	const struct sync_options *o = &s->options;
-	struct mp in = mp_of(services);
-	uint32_t count = services.size == 0 || mp_peek(&in) != MP_ARRAY ? 0 : mp_array(&in);
-	struct node form = {0};
-	const char *bad;
-
-	for (size_t i = 0; i < local_service_count(o->local); i++)
-		local_unsync_service(local_service_at(o->local, i));
-	if (node.size == 0 || schema_decode(&node_schema, node, &form, &bad) == -1)
-		form = (struct node){0};
-	s->node_in_sync =
-	    bytes_equal(form.id, bytes_str(o->node_id)) && bytes_equal(form.address, bytes_str(o->address)) &&
-	    compare_strmap(form.tagged_addresses, o->tagged_addresses) && compare_strmap(form.meta, o->node_meta) &&
-	    compare_forms(&locality_schema, form.locality, o->locality);
-	for (; count > 0; count--)
-		compare_service(s, mp_raw(&in));
-}
-
-static bool
-same_check(const struct sync *s, const struct local_check *c, struct bytes theirs)
-{
-	static const char *const fields[] = {
-	    "Node", "CheckID", "Name", "Status", "Notes", "ServiceID", "ServiceName", "ServiceTags", "Definition"};
-	struct buf ours = BUF_INIT(REQUEST_BYTES_MAX);
-	bool same = true;
-
-	local_encode_check(s->options.local, c, &ours);
-	for (size_t i = 0; i < COUNTOF(fields); i++)
-		same = same && compare_field(&health_check_schema, fields[i], buf_bytes(&ours), theirs);
-	if (c->deferral == NULL)
-		same = same && compare_field(&health_check_schema, "Output", buf_bytes(&ours), theirs);
-	buf_free(&ours);
-	return same;
-}
-
-/* After a restart of checkd alone a check that has not run yet is what the catalog has. */
-static void
-take_over(struct local_check *c, const struct health_check *theirs)
-{
-	if (c->touched || c->maintenance || status_parse(theirs->status, &c->status) == -1)
-		return;
-	c->touched = true;
-	if (c->status == STATUS_CRITICAL && c->critical_since.ns == 0)
-		c->critical_since = monotime_now();
-	buf_clear(&c->output);
-	buf_put_bytes(&c->output, theirs->output);
-}
-
-static bool
-dropped_already(const struct sync *s, struct bytes service_id)
-{
-	if (service_id.size == 0)
-		return false;
-	for (size_t i = 0; i < s->item_count; i++)
-		if (s->items[i].kind == DROP_SERVICE && bytes_is(service_id, s->items[i].id))
-			return true;
-	return false;
-}
-
-static void
-compare_check(struct sync *s, struct bytes raw)
-{
-	struct health_check form;
-	struct local_check *c;
-	const char *bad;
-
-	if (schema_decode(&health_check_schema, raw, &form, &bad) == -1)
-		return;
-	c = local_check_any(s->options.local, form.check_id);
-	if (c == NULL) {
-		if (bytes_is(form.check_id, "serfHealth")) {
-			log_debug(LOG, "Skipping remote check since it is managed automatically: check=serfHealth");
-		} else if (!dropped_already(s, form.service_id)) {
-			char *id = bytes_dup(form.check_id);
-			add_item(s, DROP_CHECK, id, 0);
-			free(id);
-		}
-		return;
-	}
-	if (c->deleted)
-		return;
-	if (s->options.resume && !s->read_once)
-		take_over(c, &form);
-	if (same_check(s, c, raw))
-		c->in_sync = true;
-	else
-		local_unsync_check(c);
-}
-
-static void
-compare_checks(struct sync *s, struct bytes body)
-{
-	const struct local *l = s->options.local;
-	struct bytes list = mp_find_raw(body, "HealthChecks");
-	struct mp in = mp_of(list);
-	uint32_t count = list.size == 0 || mp_peek(&in) != MP_ARRAY ? 0 : mp_array(&in);
-
-	for (size_t i = 0; i < local_check_count(l); i++)
-		local_unsync_check(local_check_at(l, i));
-	for (; count > 0; count--)
-		compare_check(s, mp_raw(&in));
-}
-
 /* ---- reading ---- */
 
 static void
@@ -883,8 +660,8 @@ read_checks_answered(void *ctx, const struct ipc_answer *answer)
 		read_failed(s, answer);
 		return;
 	}
-	compare_services(s, buf_bytes(&s->services));
-	compare_checks(s, answer->body);
+	sync_compare_services(s, buf_bytes(&s->services));
+	sync_compare_checks(s, answer->body);
 	buf_free(&s->services);
 	s->read_once = true;
 	begin_push(s);
