@@ -14,20 +14,20 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "client.h"
+#include "listener.h"
 #include "log.h"
 #include "mem.h"
 
 #define MODULE "agent.http"
 #define READ_BYTES (64u * 1024)
-#define ACCEPT_BATCH 64
 #define TICK_S 0.5
-#define CLIENT_BUCKETS 1024
+#define LISTENERS_MAX 64
 #define OUT_BYTES_MAX (300u * 1024 * 1024)
 #define REFUSED_MAX 64                      /* refused connections that linger at a time */
 #define LINGER_BYTES_MAX (8u * 1024 * 1024) /* swallowed after an early answer */
@@ -40,13 +40,6 @@ struct message {
 	struct buf body;    /* chunked: what it decoded to */
 	size_t body_max;
 	size_t head_size;
-};
-
-/* Connections of one client address. */
-struct client {
-	struct client *next;
-	uint8_t address[16];
-	unsigned count;
 };
 
 struct conn {
@@ -71,13 +64,6 @@ struct conn {
 	bool dead, has_deadline, eof, close_after, refused, throttled;
 };
 
-struct listener {
-	struct listener *next;
-	struct conns *all;
-	struct ev_io io;
-	struct ev_timer retry; /* after EMFILE: the socket stays readable, do not spin on it */
-};
-
 struct conns {
 	struct ev_loop *loop;
 	const struct conn_handler *handler;
@@ -86,10 +72,10 @@ struct conns {
 	struct conn *first;
 	struct conn *slow; /* those with a deadline */
 	struct ev_timer tick;
-	struct listener *listeners;
-	struct client *clients[CLIENT_BUCKETS];
+	struct listener *listeners[LISTENERS_MAX];
+	size_t listener_count;
+	struct clients *clients;
 	struct conn *free_list;
-	struct client *free_clients;
 	struct message *free_messages;
 	size_t count, refused;
 	bool stopping;
@@ -119,66 +105,6 @@ blob_release(struct blob *b)
 {
 	if (b != NULL && --b->users == 0)
 		free(b);
-}
-
-/* ---- clients: how many connections each address has ---- */
-
-static size_t
-client_bucket(const uint8_t address[16])
-{
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < 16; i++)
-		h = (h ^ address[i]) * 16777619u;
-	return h % CLIENT_BUCKETS;
-}
-
-static void
-client_address(const union net_addr *a, uint8_t out[16])
-{
-	memset(out, 0, 16);
-	if (a->sa.sa_family == AF_INET) {
-		out[10] = out[11] = 0xff;
-		memcpy(out + 12, &a->in.sin_addr, 4);
-	} else
-		memcpy(out, &a->in6.sin6_addr, 16);
-}
-
-static struct client *
-client_get(struct conns *cs, const union net_addr *a)
-{
-	uint8_t address[16];
-	struct client *k, **bucket;
-
-	client_address(a, address);
-	bucket = &cs->clients[client_bucket(address)];
-	for (k = *bucket; k != NULL; k = k->next)
-		if (memcmp(k->address, address, 16) == 0)
-			return k;
-	k = cs->free_clients;
-	if (k != NULL)
-		cs->free_clients = k->next;
-	else
-		k = xmalloc(sizeof *k);
-	memcpy(k->address, address, 16);
-	k->count = 0;
-	k->next = *bucket;
-	*bucket = k;
-	return k;
-}
-
-static void
-client_put(struct conns *cs, struct client *k)
-{
-	struct client **at;
-
-	if (k->count > 0)
-		return;
-	for (at = &cs->clients[client_bucket(k->address)]; *at != k; at = &(*at)->next)
-		;
-	*at = k->next;
-	k->next = cs->free_clients;
-	cs->free_clients = k;
 }
 
 /* ---- deadlines ---- */
@@ -293,10 +219,8 @@ conn_free(struct conn *c)
 	blob_release(c->blob);
 	ev_io_stop(cs->loop, &c->io);
 	close(c->io.fd);
-	if (c->client != NULL) {
-		c->client->count--;
-		client_put(cs, c->client);
-	}
+	if (c->client != NULL)
+		clients_remove(cs->clients, c->client);
 	if (c->refused)
 		cs->refused--;
 	if (c->prev != NULL)
@@ -822,7 +746,7 @@ conn_refuse_client(struct conn *c)
 	    "close\r\n\r\n%s",
 	    sizeof TEXT - 1, TEXT);
 	/* What is refused does not count: the client would stay refused by its own attempts. */
-	c->client->count--;
+	clients_remove(c->all->clients, c->client);
 	c->client = NULL;
 	c->close_after = true;
 	if (conn_put(c, bytes_str(answer), bytes_of(NULL, 0), NULL) == -1 || c->all->refused >= REFUSED_MAX) {
@@ -854,8 +778,7 @@ conns_add(struct conns *cs, int fd, const union net_addr *peer)
 	c->io.data = c;
 	if (c->family == AF_INET || c->family == AF_INET6) {
 		c->port = net_addr_port(peer);
-		k = client_get(cs, peer);
-		k->count++;
+		k = clients_add(cs->clients, peer);
 		c->client = k;
 		if (cs->per_client_max > 0 && k->count > cs->per_client_max) {
 			conn_refuse_client(c);
@@ -866,57 +789,17 @@ conns_add(struct conns *cs, int fd, const union net_addr *peer)
 }
 
 static void
-on_retry(struct ev_loop *loop, struct ev_timer *w, int events)
+accepted(void *ctx, int fd, const union net_addr *peer)
 {
-	struct listener *l = w->data;
-
-	(void)events;
-	ev_io_start(loop, &l->io);
-}
-
-static void
-on_accept(struct ev_loop *loop, struct ev_io *w, int events)
-{
-	struct listener *l = w->data;
-
-	(void)events;
-	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
-		union net_addr peer = {.storage = {0}};
-		socklen_t size = sizeof peer;
-		int fd = accept4(w->fd, &peer.sa, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd == -1) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-				log_warn(MODULE, "can not accept a connection, trying again in 100 ms: open=%zu",
-				    l->all->count);
-				ev_io_stop(loop, w);
-				ev_timer_set(&l->retry, 0.1, 0.);
-				ev_timer_start(loop, &l->retry);
-			}
-			return;
-		}
-		conns_add(l->all, fd, &peer);
-	}
+	conns_add(ctx, fd, peer);
 }
 
 void
 conns_listen(struct conns *cs, int fd)
 {
-	struct listener *l = xcalloc(1, sizeof *l);
-	int on = 1, idle = 30, interval = 30;
-
-	/* Accepted sockets inherit these; on a Unix socket they mean nothing. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-	l->all = cs;
-	ev_io_init(&l->io, on_accept, fd, EV_READ);
-	ev_timer_init(&l->retry, on_retry, 0.1, 0.);
-	l->io.data = l->retry.data = l;
-	ev_io_start(cs->loop, &l->io);
-	l->next = cs->listeners;
-	cs->listeners = l;
+	if (cs->listener_count == LISTENERS_MAX)
+		panic("httpd: over %d listening sockets", LISTENERS_MAX);
+	cs->listeners[cs->listener_count++] = listener_new(cs->loop, fd, accepted, cs);
 }
 
 struct conns *
@@ -925,6 +808,7 @@ conns_new(struct ev_loop *loop, const struct conn_handler *handler, size_t head_
 	struct conns *cs = xcalloc(1, sizeof *cs);
 
 	cs->loop = loop;
+	cs->clients = clients_new();
 	cs->handler = handler;
 	cs->head_bytes_max = head_bytes_max;
 	cs->in_bytes_max = head_bytes_max + CONN_BODY_BYTES_MAX + CONN_AHEAD_BYTES + 2 * READ_BYTES;
@@ -950,15 +834,8 @@ void
 conns_stop(struct conns *cs)
 {
 	cs->stopping = true;
-	while (cs->listeners != NULL) {
-		struct listener *l = cs->listeners;
-
-		cs->listeners = l->next;
-		ev_io_stop(cs->loop, &l->io);
-		ev_timer_stop(cs->loop, &l->retry);
-		close(l->io.fd);
-		free(l);
-	}
+	while (cs->listener_count > 0)
+		listener_free(cs->listeners[--cs->listener_count]);
 	for (struct conn *c = cs->first, *next; c != NULL; c = next) {
 		next = c->next;
 		c->close_after = true;
@@ -978,10 +855,7 @@ conns_free(struct conns *cs)
 		next = c->next;
 		free(c);
 	}
-	for (struct client *k = cs->free_clients, *next; k != NULL; k = next) {
-		next = k->next;
-		free(k);
-	}
+	clients_free(cs->clients);
 	while (cs->free_messages != NULL) {
 		struct message *m = cs->free_messages;
 

@@ -7,7 +7,7 @@
 import {h, keyed, table, toast, confirm} from './dom.js';
 import {ask, explain} from './live.js';
 import {paths} from './paths.js';
-import {badges, check_item, count_checks, facts, heading, pairs_of, search, section, tags, worst} from './parts.js';
+import {badges, by_severity, check_item, count_checks, facts, heading, pairs_of, search, section, tags, worst} from './parts.js';
 
 const by = (get) => (a, b) => (get(a) < get(b) ? -1 : get(a) > get(b) ? 1 : 0);
 const loading = () => h('p', {class: 'empty wait'}, 'Loading…');
@@ -122,16 +122,17 @@ function instance(dc, {Node, Service, Checks}) {
 	const own = Checks.filter((check) => check.ServiceID !== '');
 	const of_node = Checks.filter((check) => check.ServiceID === '');
 	const meta = pairs_of(Service.Meta);
+	const health = worst(count_checks(Checks));
 
-	return h('li', {class: `card instance ${worst(count_checks(Checks))}`},
+	return h('li', {class: `card instance ${health}`},
 		h('div', {class: 'instance-head'},
 			h('h3', null, Service.ID),
 			h('span', {class: 'dim'}, 'on '), h('a', {href: paths.node(dc, Node.Node)}, Node.Node),
 			h('code', null, endpoint(Service.Address || Node.Address, Service.Port)),
 			badges(count_checks(Checks))),
 		tags(Service.Tags),
-		h('details', null, h('summary', null, `Checks of the service: ${own.length}, of its node: ${of_node.length}`),
-			h('ul', {class: 'checks'}, [...own, ...of_node].map(check_item))),
+		h('details', {open: health === 'warning' || health === 'critical'}, h('summary', null, `Checks of the service: ${own.length}, of its node: ${of_node.length}`),
+			h('ul', {class: 'checks'}, [...own, ...of_node].sort(by_severity).map(check_item))),
 		meta.length > 0 && h('details', null, h('summary', null, `Meta: ${meta.length}`), facts(meta)));
 }
 
@@ -271,7 +272,7 @@ export function node({dc, follow, show}, {name}) {
 		draw();
 	});
 	follow(['health', 'node', name], {}, (data) => {
-		health_checks = data.sort(by((check) => `${check.ServiceName}\n${check.CheckID}`));
+		health_checks = data.sort((a, b) => by_severity(a, b) || by((check) => `${check.ServiceName}\n${check.CheckID}`)(a, b));
 		draw();
 	});
 	follow(['session', 'node', name], {every: 5000}, (data) => {

@@ -16,7 +16,7 @@ function trail_to(dc, folder) {
 	for (let end = folder.indexOf('/'); end !== -1; end = folder.indexOf('/', end + 1)) {
 		const path = folder.slice(0, end + 1);
 
-		trail.push([path.slice(folder_of(path).length), paths.folder(dc, path)]);
+		trail.push([path.slice(folder_of(path).length).replace(/(?<=.)\/$/, ''), paths.folder(dc, path)]);
 	}
 	return trail;
 }
@@ -60,8 +60,8 @@ export function folder(context, {folder: here}) {
 		list.replaceChildren(chosen.length > 0 ? rows.element : h('p', {class: 'empty'}, keys.length > 0 ? 'No key is found by this search.' : 'There are no keys here.'));
 	}
 
-	const trail = trail_to(dc, here);
-	const title = trail.pop()[0];
+	const trail = trail_to(dc, here).slice(0, -1);
+	const title = here === '' ? 'Key/Value' : here.slice(folder_of(here).length);
 
 	show(title, heading(title, {trail, aside: [
 		here !== '' && h('button', {type: 'button', class: 'danger', on: {click: () => delete_folder(context, here)}}, 'Delete folder'),

@@ -16,6 +16,9 @@ export function count_checks(checks) {
 	return counts;
 }
 
+/* For sort(): what needs a look comes first. */
+export const by_severity = (a, b) => STATES.indexOf(b.Status) - STATES.indexOf(a.Status);
+
 export const worst = (counts) => [...STATES].reverse().find((state) => counts[state] > 0) ?? 'none';
 
 function badge(state, text, words) {
