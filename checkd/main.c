@@ -229,7 +229,7 @@ open_persist(struct checkd *k, const struct conf *c)
 {
 	const char *dir = conf_str(c, "consuld.state_dir", "");
 	bool transient = dir[0] == '\0';
-	struct persist *p = persist_open(transient ? RUN_STATE_DIR : dir);
+	struct persist *p = persist_open(transient ? RUN_STATE_DIR : dir, !transient);
 
 	if (p == NULL)
 		log_error(LOG, "registrations can not be kept -- a restart loses them: dir=%s",

@@ -29,6 +29,7 @@ static const char *const place_names[PLACES] = {"services", "checks", "checks/st
 
 struct persist {
 	int dirs[PLACES];
+	bool durable;
 };
 
 static int
@@ -50,11 +51,12 @@ make_tree(const char *dir)
 }
 
 struct persist *
-persist_open(const char *dir)
+persist_open(const char *dir, bool durable)
 {
 	struct persist *p = xcalloc(1, sizeof *p);
 	int top = -1, saved_errno;
 
+	p->durable = durable;
 	for (size_t i = 0; i < PLACES; i++)
 		p->dirs[i] = -1;
 	if (make_tree(dir) == -1)
@@ -115,6 +117,7 @@ replace_file(struct persist *p, enum place place, const char *id, struct bytes c
 	char name[SHA256_TEXT_MAX], temporary[SHA256_TEXT_MAX + 4];
 	int fd, saved_errno;
 
+	durable = durable && p->durable;
 	sha256_text(bytes_str(id), name);
 	snprintf(temporary, sizeof temporary, "%s.tmp", name);
 	fd = openat(p->dirs[place], temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -36,8 +36,8 @@ SCHEMA_DECLARE(persisted_state, PERSISTED_STATE_FIELDS)
 
 struct persist;
 
-/* dir is made when it is not there. NULL with errno. */
-MUST_USE struct persist *persist_open(const char *dir);
+/* dir is made when it is not there. durable: what is written survives a loss of power, too. NULL with errno. */
+MUST_USE struct persist *persist_open(const char *dir, bool durable);
 void persist_close(struct persist *p);
 /* Removes all files of ours. */
 void persist_clear(struct persist *p);

@@ -43,7 +43,7 @@ setup(void **state)
 	w->keep = true;
 	snprintf(w->dir, sizeof w->dir, "/tmp/checkd-persist.XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
-	w->p = persist_open(w->dir);
+	w->p = persist_open(w->dir, true);
 	assert_non_null(w->p);
 	*state = w;
 	return 0;

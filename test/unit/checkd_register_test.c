@@ -37,7 +37,7 @@ start(struct world *w)
 	w->r.file_env.from_file = true;
 	w->r.file_env.scripts_allowed = true;
 	w->r.local = local_new(&settings, &events);
-	w->r.persist = persist_open(w->dir);
+	w->r.persist = persist_open(w->dir, false);
 	assert_non_null(w->r.persist);
 	options.local = w->r.local;
 	options.persist = w->r.persist;
