@@ -763,7 +763,7 @@ warn_joins(struct config *c)
 				    "contacted",
 				    keys[i], text);
 		}
-	if (!config_bool(c, "server"))
+	if (!config_bool(c, "server") && !c->fragments) /* fragments do not tell the role */
 		texts_add(c, &c->warnings,
 		    "client mode can not reach servers yet: joining is not supported by this version of consuld");
 	if (config_int(c, "bootstrap_expect") > 1)

@@ -60,7 +60,7 @@ members_refused(const struct gossip *g, struct ipc_stream *s, const struct gossi
 	char segment[TEXT_MAX];
 
 	text_of(request->segment, segment);
-	if (request->wan && segment[0] != '\0')
+	if (request->wan && segment[0] != '\0' && strcmp(segment, "_all") != 0)
 		ipc_fail(s, 400, "Cannot provide a segment with wan=true");
 	else if (segment[0] == '\0' || strcmp(segment, "_all") == 0)
 		return false;

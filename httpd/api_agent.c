@@ -317,7 +317,7 @@ agent_members(struct request *r)
 	};
 	struct buf *b = ask_args();
 
-	if (args.wan && args.segment.size > 0) {
+	if (args.wan && args.segment.size > 0 && !bytes_is(args.segment, "_all")) {
 		reply_error(r->x, 400, "Cannot provide a segment with wan=true");
 		return;
 	}
