@@ -20,9 +20,9 @@
 #define LOG "agent"
 #define FILE_BYTES_MAX (16u * 1024 * 1024)
 
-SCHEMA_DEFINE(persisted_service, "persistedService", PERSISTED_SERVICE_FIELDS, SCHEMA_OPEN)
-SCHEMA_DEFINE(persisted_check, "persistedCheck", PERSISTED_CHECK_FIELDS, SCHEMA_OPEN)
-SCHEMA_DEFINE(persisted_state, "persistedCheckState", PERSISTED_STATE_FIELDS, SCHEMA_OPEN)
+SCHEMA_DEFINE(persisted_service, "agent.persistedService", PERSISTED_SERVICE_FIELDS, SCHEMA_OPEN)
+SCHEMA_DEFINE(persisted_check, "agent.persistedCheck", PERSISTED_CHECK_FIELDS, SCHEMA_OPEN)
+SCHEMA_DEFINE(persisted_state, "agent.persistedCheckState", PERSISTED_STATE_FIELDS, SCHEMA_OPEN)
 
 enum place { SERVICES, CHECKS, STATES, PLACES };
 static const char *const place_names[PLACES] = {"services", "checks", "checks/state"};

@@ -19,7 +19,7 @@ SCHEMA_DEFINE(agent_health_definition, "HealthCheckDefinition", AGENT_HEALTH_DEF
 SCHEMA_DEFINE(agent_health_check, "HealthCheck", AGENT_HEALTH_CHECK_FIELDS, 0)
 SCHEMA_DEFINE(agent_service_health, "AgentServiceChecksInfo", AGENT_SERVICE_HEALTH_FIELDS, 0)
 SCHEMA_DEFINE(agent_health_answer, "HealthAnswer", AGENT_HEALTH_ANSWER_FIELDS, 0)
-SCHEMA_DEFINE(check_update, "CheckUpdate", CHECK_UPDATE_FIELDS, 0)
+SCHEMA_DEFINE(check_update, "agent.checkUpdate", CHECK_UPDATE_FIELDS, 0)
 SCHEMA_DEFINE(agent_query_request, "QueryRequest", AGENT_QUERY_REQUEST_FIELDS, 0)
 SCHEMA_DEFINE(agent_service_request, "ServiceRequest", AGENT_SERVICE_REQUEST_FIELDS, 0)
 SCHEMA_DEFINE(agent_health_request, "HealthRequest", AGENT_HEALTH_REQUEST_FIELDS, 0)
