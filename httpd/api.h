@@ -38,6 +38,7 @@ void health_ingress(struct request *r);
 void operator_raft_configuration(struct request *r);
 void ui_nodes(struct request *r);
 void ui_node(struct request *r);
+void ui_services(struct request *r);
 
 void acl_disabled(struct request *r);
 

@@ -112,7 +112,7 @@ static struct route routes[] = {
     {"/v1/internal/ui/metrics-proxy/", "GET", LATER("metrics proxy")},
     {"/v1/internal/ui/nodes", "GET", ui_nodes, ROUTE_OPTIONS | ROUTE_NS_FIRST | ROUTE_META_ALWAYS, NULL},
     {"/v1/internal/ui/node/", "GET", ui_node, ROUTE_OPTIONS | ROUTE_NS_FIRST | ROUTE_META_ALWAYS, NULL},
-    {"/v1/internal/ui/services", "GET", LATER("service summaries")},
+    {"/v1/internal/ui/services", "GET", ui_services, ROUTE_OPTIONS | ROUTE_NS_FIRST | ROUTE_META_ALWAYS, NULL},
     {"/v1/internal/ui/exported-services", "GET", LATER("peering")},
     {"/v1/internal/ui/catalog-overview", "GET", LATER("catalog overview")},
     {"/v1/internal/ui/gateway-services-nodes/", "GET", LATER("service mesh")},
