@@ -25,6 +25,7 @@
 #define RECONCILE_S 60.
 #define SOON_S 0.05
 #define GOSSIP_TIMEOUT_MS 5000
+#define EVENTS_CREDIT (1u << 20)
 #define SAMPLE_S 2.            /* the reference's autopilot looks at its servers this often */
 #define REAP_S 30.             /* tombstone_ttl_granularity */
 #define TOMBSTONE_AGE_TICKS 30 /* of REAP_S: tombstone_ttl, 15 min */
@@ -286,6 +287,24 @@ on_reconcile(struct ev_loop *loop, struct ev_timer *w, int events)
 		    &(struct ipc_call_options){.timeout_ms = GOSSIP_TIMEOUT_MS, .flags = IPC_RESEND}, on_members, l);
 }
 
+/* Who joins, or comes back, is looked at soon, together with what follows at once. */
+static void
+on_event(void *ctx, const struct ipc_answer *answer)
+{
+	struct leader *l = ctx;
+
+	if (!answer->more) {
+		l->events_call = NULL; /* a gossipd without this method: the minute's round has to do */
+		return;
+	}
+	ipc_grant(l->events_call, (uint32_t)answer->body.size);
+	if (l->running && ev_timer_remaining(l->c->loop, &l->reconcile) > SOON_S) {
+		ev_timer_stop(l->c->loop, &l->reconcile);
+		ev_timer_set(&l->reconcile, SOON_S, 0.);
+		ev_timer_start(l->c->loop, &l->reconcile);
+	}
+}
+
 /* ---- tombstones ---- */
 
 static void
@@ -378,6 +397,8 @@ leader_new(struct catalogd *c)
 	ev_timer_init(&l->reap, on_reap, REAP_S, REAP_S);
 	ev_timer_init(&l->sample, on_sample, SAMPLE_S, SAMPLE_S);
 	l->reconcile.data = l->reap.data = l->sample.data = l;
+	l->events_call = ipc_call(daemon_peer(c->daemon, "gossipd"), "Gossip.Subscribe", bytes_of(NULL, 0),
+	    &(struct ipc_call_options){.flags = IPC_RESEND, .credit = EVENTS_CREDIT}, on_event, l);
 	return l;
 }
 
@@ -391,6 +412,8 @@ leader_free(struct leader *l)
 	ev_timer_stop(l->c->loop, &l->sample);
 	if (l->members_call != NULL)
 		ipc_cancel(l->members_call);
+	if (l->events_call != NULL)
+		ipc_cancel(l->events_call);
 	region_free(l->region);
 	free(l);
 }

@@ -47,13 +47,17 @@ struct serve {
 	struct query query;
 	struct region *write_region;
 	struct buf reply, body;
-	struct ring held; /* oldest first */
+	struct ring held; /* waiting for a leader, oldest first */
+	/* Consistent reads: those that came since the last question to raftd, and those that the question under way is for. */
+	struct ring asking, asked;
+	bool asking_raftd;
 	size_t held_count, held_bytes;
 	double hold_s;
 	int64_t session_ttl_min_ns;
 };
 
-static void serve_read(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args);
+static void serve_read(
+    struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args, bool verified);
 static void serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args);
 
 /* ---- holding ---- */
@@ -88,8 +92,9 @@ on_held_deadline(struct ev_loop *loop, struct ev_timer *w, int events)
 	ipc_fail(stream, 0, "No cluster leader");
 }
 
+/* Keeps the request at the end of the ring until it is taken from there, or rpc_hold_timeout is over. */
 static void
-hold(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
+hold(struct serve *s, struct ring *ring, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
 {
 	struct held *h;
 
@@ -100,7 +105,7 @@ hold(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint
 	h = xmalloc(sizeof *h + args.size);
 	*h = (struct held){.serve = s, .stream = stream, .endpoint = endpoint, .args_size = args.size};
 	memcpy(h->args, args.data, args.size);
-	ring_append(&s->held, &h->ring);
+	ring_append(ring, &h->ring);
 	s->held_count++;
 	s->held_bytes += args.size;
 	ev_timer_init(&h->deadline, on_held_deadline, s->hold_s, 0.);
@@ -109,25 +114,89 @@ hold(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint
 	ipc_stream_watch(stream, on_held_ended, NULL, h);
 }
 
+/* Serves the first request of ring again. verified: raftd has just said that this node leads. */
+static void
+held_serve(struct serve *s, struct ring *ring, bool verified)
+{
+	struct held *h = RING_ENTRY(ring->next, struct held, ring);
+	struct ipc_stream *stream = h->stream;
+	const struct endpoint *endpoint = h->endpoint;
+	struct buf args = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+
+	buf_put(&args, h->args, h->args_size);
+	ipc_stream_watch(stream, NULL, NULL, NULL);
+	held_free(h);
+	if (endpoint->read != NULL)
+		serve_read(s, stream, endpoint, buf_bytes(&args), verified);
+	else
+		serve_write(s, stream, endpoint, buf_bytes(&args));
+	buf_free(&args);
+}
+
 void
 serve_leader_ready(struct serve *s)
 {
 	/* What is held again, because leadership was lost meanwhile, comes behind these. */
-	for (size_t n = s->held_count; n > 0 && !ring_empty(&s->held); n--) {
-		struct held *h = RING_ENTRY(s->held.next, struct held, ring);
-		struct ipc_stream *stream = h->stream;
-		const struct endpoint *endpoint = h->endpoint;
-		struct buf args = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	for (size_t n = s->held_count; n > 0 && !ring_empty(&s->held); n--)
+		held_serve(s, &s->held, false);
+}
 
-		buf_put(&args, h->args, h->args_size);
-		ipc_stream_watch(stream, NULL, NULL, NULL);
-		held_free(h);
-		if (endpoint->read != NULL)
-			serve_read(s, stream, endpoint, buf_bytes(&args));
-		else
-			serve_write(s, stream, endpoint, buf_bytes(&args));
-		buf_free(&args);
+/* ---- consistent reads ---- */
+
+static bool
+says_we_lead(const struct ipc_answer *answer, const char *node_id)
+{
+	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
+
+	if (answer->status != IPC_OK || mp_peek(&in) != MP_ARRAY)
+		return false;
+	for (uint32_t n = mp_array(&in); n > 0; n--) {
+		struct bytes server = mp_raw(&in);
+
+		if (mp_find_bool(server, "Leader") && bytes_is(mp_find_str(server, "ID"), node_id))
+			return true;
 	}
+	return false;
+}
+
+static void verify(struct serve *s);
+
+static void
+on_verified(void *ctx, const struct ipc_answer *answer)
+{
+	struct serve *s = ctx;
+	bool lead = says_we_lead(answer, conf_str(daemon_conf(s->c->daemon), "node_id", ""));
+
+	s->asking_raftd = false;
+	while (!ring_empty(&s->asked)) {
+		struct held *h = RING_ENTRY(s->asked.next, struct held, ring);
+		struct ipc_stream *stream = h->stream;
+
+		if (lead)
+			held_serve(s, &s->asked, true);
+		else {
+			ipc_stream_watch(stream, NULL, NULL, NULL);
+			held_free(h);
+			ipc_fail(stream, 0, "No cluster leader");
+		}
+	}
+	if (!ring_empty(&s->asking))
+		verify(s);
+}
+
+/* One question to raftd for all consistent reads that came while the last one was under way. */
+static void
+verify(struct serve *s)
+{
+	while (!ring_empty(&s->asking)) {
+		struct ring *first = s->asking.next;
+
+		ring_remove(first);
+		ring_append(&s->asked, first);
+	}
+	s->asking_raftd = true;
+	(void)ipc_call(daemon_peer(s->c->daemon, "raftd"), "Raft.Peers", bytes_of(NULL, 0),
+	    &(struct ipc_call_options){.timeout_ms = (int64_t)(s->hold_s * 1000), .flags = IPC_RESEND}, on_verified, s);
 }
 
 /* ---- reading ---- */
@@ -181,7 +250,8 @@ may_answer(struct serve *s, const struct query *q)
 }
 
 static void
-serve_read(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
+serve_read(
+    struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args, bool verified)
 {
 	struct query *q = &s->query;
 
@@ -190,7 +260,13 @@ serve_read(struct serve *s, struct ipc_stream *stream, const struct endpoint *en
 		return;
 	}
 	if (!may_answer(s, q)) {
-		hold(s, stream, endpoint, args);
+		hold(s, &s->held, stream, endpoint, args);
+		return;
+	}
+	if (q->consistency[0] == 'c' && !verified) {
+		hold(s, &s->asking, stream, endpoint, args);
+		if (!s->asking_raftd && !ring_empty(&s->asking))
+			verify(s);
 		return;
 	}
 	region_reset(q->region);
@@ -277,7 +353,7 @@ serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *e
 		return;
 	}
 	if (!raftlog_ready(s->c->raftlog)) {
-		hold(s, stream, endpoint, args);
+		hold(s, &s->held, stream, endpoint, args);
 		return;
 	}
 	region_reset(s->write_region);
@@ -326,7 +402,7 @@ serve_of(struct ipc_stream *stream, void *ctx)
 		struct serve *s = serve_of(stream, ctx);                                                               \
                                                                                                                        \
 		if (s != NULL)                                                                                         \
-			serve_read(s, stream, &endpoint, args);                                                        \
+			serve_read(s, stream, &endpoint, args, false);                                                 \
 	}
 #define WRITE_HANDLER(name, function)                                                                                  \
 	static void handle_##function(struct ipc_stream *stream, struct bytes args, void *ctx)                         \
@@ -476,6 +552,8 @@ serve_new(struct catalogd *c)
 
 	s->c = c;
 	ring_init(&s->held);
+	ring_init(&s->asking);
+	ring_init(&s->asked);
 	s->hold_s = (double)conf_duration(daemon_conf(c->daemon), "performance.rpc_hold_timeout", 7 * NS_PER_S) /
 		    (double)NS_PER_S;
 	s->session_ttl_min_ns = conf_duration(daemon_conf(c->daemon), "session_ttl_min", 10 * NS_PER_S);
@@ -489,17 +567,25 @@ serve_new(struct catalogd *c)
 	return s;
 }
 
+static void
+held_drop(struct ring *ring)
+{
+	while (!ring_empty(ring)) {
+		struct held *h = RING_ENTRY(ring->next, struct held, ring);
+
+		ipc_stream_watch(h->stream, NULL, NULL, NULL);
+		held_free(h);
+	}
+}
+
 void
 serve_free(struct serve *s)
 {
 	if (s == NULL)
 		return;
-	while (!ring_empty(&s->held)) {
-		struct held *h = RING_ENTRY(s->held.next, struct held, ring);
-
-		ipc_stream_watch(h->stream, NULL, NULL, NULL);
-		held_free(h);
-	}
+	held_drop(&s->held);
+	held_drop(&s->asking);
+	held_drop(&s->asked);
 	while (free_writings != NULL) {
 		struct writing *writing = free_writings;
 
