@@ -29,7 +29,7 @@ sims: $(SIM_TESTS)
 unit: $(UNIT_TESTS)
 	test/run-unit $(UNIT_TESTS)
 sim: $(SIM_TESTS)
-	test/run-unit $(SIM_TESTS)
+	STAGE=simulation test/run-unit $(SIM_TESTS)
 fuzz: $(FUZZ_TESTS)
 	test/run-fuzz $(FUZZ_TESTS)
 
