@@ -35,24 +35,44 @@ address_text(struct region *region, struct mp member)
 	    (unsigned)json_member_uint(member, "Port"));
 }
 
-/* "k=v,k=v", sorted. */
+static void
+tag_row(struct table *t, struct bytes name, struct bytes value)
+{
+	table_cell(t, "%.*s=%.*s", (int)name.size, (const char *)name.data, (int)value.size,
+	    value.size == 0 ? "" : (const char *)value.data);
+	table_end_row(t);
+}
+
+/* What stands for an empty tag "segment". */
+static const char *
+segment_name(bool server, const struct member_view *view)
+{
+	return server && *view->segment == '\0' ? "<all>" : "<default>";
+}
+
+/* "k=v,k=v", sorted; partition and segment are there even if the member does not tell them. */
 static struct bytes
-tags_text(struct region *region, struct mp tags)
+tags_text(struct region *region, struct mp tags, const struct member_view *view)
 {
 	struct table *sorted = table_new(region);
 	struct buf text = BUF_INIT(1 << 16);
 	struct mp at;
 	struct bytes out;
-	uint32_t n = json_members(tags, &at);
+	bool server = bytes_is(json_member_text(tags, "role"), "consul");
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t n = json_members(tags, &at); n > 0; n--) {
 		struct bytes key = mp_str(&at), value = json_text(at);
 
 		mp_skip(&at);
-		table_cell(sorted, "%.*s=%.*s", (int)key.size, (const char *)key.data, (int)value.size,
-		    value.size == 0 ? "" : (const char *)value.data);
-		table_end_row(sorted);
+		if (!bytes_is(key, "segment") && !(bytes_is(key, "ap") && value.size == 0))
+			tag_row(sorted, key, value);
 	}
+	if (json_member_text(tags, "ap").size == 0)
+		tag_row(sorted, bytes_str("ap"), bytes_str("default"));
+	if (json_member_text(tags, "segment").size == 0 || server)
+		tag_row(sorted, bytes_str("segment"), bytes_str(segment_name(server, view)));
+	else
+		tag_row(sorted, bytes_str("segment"), json_member_text(tags, "segment"));
 	table_sort(sorted, 0);
 	table_columns(sorted, &text);
 	for (size_t i = 0; i < text.used; i++)
@@ -84,10 +104,10 @@ simple_cells(struct table *t, struct mp member, const struct member_view *view, 
 	table_cell_bytes(t, json_member_text(tags, "vsn"));
 	table_cell_bytes(t, json_member_text(tags, "dc"));
 	table_cell_bytes(t, partition.size == 0 ? bytes_str("default") : partition);
-	if (server && *view->segment == '\0')
-		table_cell(t, "<all>");
+	if (segment.size == 0 || server)
+		table_cell(t, "%s", segment_name(server, view));
 	else
-		table_cell_bytes(t, segment.size == 0 ? bytes_str("<default>") : segment);
+		table_cell_bytes(t, segment);
 }
 
 static void
@@ -100,7 +120,7 @@ member_row(struct table *t, struct region *region, struct mp member, const struc
 	table_cell(t, "%s", address_text(region, member));
 	table_cell(t, "%s", status_name(json_member_uint(member, "Status")));
 	if (view->detailed)
-		table_cell_bytes(t, tags_text(region, tags));
+		table_cell_bytes(t, tags_text(region, tags, view));
 	else
 		simple_cells(t, member, view, bytes_is(role, "consul"), bytes_is(role, "node"));
 	table_end_row(t);

@@ -5,6 +5,7 @@
  */
 #include "handler.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -101,9 +102,14 @@ out:
 void
 handler_outcome(int status, char *text, size_t size)
 {
+	int n;
+
 	*text = '\0';
 	if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
 		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
-	else if (WIFSIGNALED(status))
-		snprintf(text, size, "signal: %s", strsignal(WTERMSIG(status)));
+	if (WIFSIGNALED(status)) {
+		n = snprintf(text, size, "signal: %s", strsignal(WTERMSIG(status)));
+		for (int i = 0; i < n && (size_t)i < size; i++)
+			text[i] = (char)tolower((unsigned char)text[i]);
+	}
 }
