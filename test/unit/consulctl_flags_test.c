@@ -119,12 +119,15 @@ the_last_wins_lists_append(void **state)
 	assert_int_equal(flags_uint(flags, "flags", 0), 16);
 	assert_int_equal(flags_int(flags, "port", 0), -3);
 	assert_true(flags_duration_ns(flags, "timeout", 0) == INT64_C(4500) * 1000000000);
-	assert_int_equal(parse("-tag=0", "-tag=1", "-tag=2", "-tag", "3", "-tag=4", NULL), 0);
+	assert_int_equal(
+	    parse("-tag=0", "-node-meta=a=b", "-tag=1", "-tag=2", "-node-meta=c=d", "-tag", "3", "-tag=4", NULL), 0);
 	assert_int_equal(flags_count(flags, "tag"), 5);
 	for (size_t i = 0; i < 5; i++) {
 		snprintf(text, sizeof text, "%zu", i);
 		assert_string_equal(flags_at(flags, "tag", i), text);
 	}
+	assert_int_equal(flags_count(flags, "node-meta"), 2);
+	assert_string_equal(flags_at(flags, "node-meta", 0), "a=b");
 	assert_int_equal(flags_uint(flags, "flags", 7), 7);
 }
 

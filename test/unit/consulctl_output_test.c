@@ -129,13 +129,13 @@ tab_columns_are_blocks(void **state)
 
 	(void)state;
 	row(t, "a", "1", NULL);
-	row(t, "alone", NULL);
+	row(t, "alone in its row", NULL);
 	row(t, "longer", "2", NULL);
 	table_tabs(t, 0, &out);
-	assert_string_equal(written(), "a      1\nalone\nlonger      2\n");
+	assert_string_equal(written(), "a      1\nalone in its row\nlonger      2\n");
 	buf_clear(&out);
 	table_tabs(t, 8, &out);
-	assert_string_equal(written(), "a       1\nalone\nlonger      2\n");
+	assert_string_equal(written(), "a       1\nalone in its row\nlonger      2\n");
 }
 
 static void
