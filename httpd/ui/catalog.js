@@ -101,7 +101,7 @@ export function services({dc, follow, show}) {
 		const all = names.map(([name, list_of_tags]) => ({name, tags: list_of_tags, counts: count_checks(of_service.get(name) ?? [])}));
 		const chosen = all.filter((s) => found.matches(s.name, ...s.tags) && (found.state() === '' || s.counts[found.state()] > 0));
 
-		found.told(chosen.length, all.length, 'services');
+		found.told(chosen.length, all.length, 'service', 'services');
 		rows.update(chosen);
 		list.replaceChildren(chosen.length > 0 ? rows.element : none);
 	}
@@ -152,7 +152,7 @@ export function service({dc, follow, show}, {name}) {
 			found.matches(Service.ID, Node.Node, endpoint(Service.Address || Node.Address, Service.Port), ...(Service.Tags ?? [])));
 
 		health.replaceChildren(badges(count_checks(instances.flatMap((i) => i.Checks))));
-		found.told(chosen.length, instances.length, 'instances');
+		found.told(chosen.length, instances.length, 'instance', 'instances');
 		update(chosen);
 		state.replaceChildren(...(chosen.length > 0 ? [] : [h('p', {class: 'empty'}, instances.length > 0 ? 'No instance is found by this search.' :
 			'This service has no instances: nothing is registered under this name.')]));
@@ -184,7 +184,7 @@ export function nodes({dc, follow, show}) {
 		const all = known.map((n) => ({...n, counts: count_checks(of_node.get(n.name) ?? [])}));
 		const chosen = all.filter((n) => found.matches(n.name, n.address) && (found.state() === '' || n.counts[found.state()] > 0));
 
-		found.told(chosen.length, all.length, 'nodes');
+		found.told(chosen.length, all.length, 'node', 'nodes');
 		rows.update(chosen);
 		list.replaceChildren(chosen.length > 0 ? rows.element : none);
 	}

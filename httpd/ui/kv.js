@@ -5,7 +5,7 @@
  * a byte that nobody touched. Writes name the index that was read (?cas=): what someone else changed meanwhile is not overwritten unasked.
  */
 import {confirm, h, hidden, table, toast} from './dom.js';
-import {api_path, ask, explain} from './live.js';
+import {ask, explain} from './live.js';
 import {folder_of, paths} from './paths.js';
 import {facts, heading, search} from './parts.js';
 
@@ -45,8 +45,7 @@ export function folder(context, {folder: here}) {
 		key: (entry) => entry.key,
 		cells: ({key, name, is_folder}) => [[
 			h('span', {class: `glyph ${is_folder ? 'folder' : 'leaf'}`, 'aria-hidden': 'true'}), hidden(is_folder ? 'Folder ' : 'Key '),
-			api_path(['kv', key]) === undefined ? h('span', {title: 'This name can not be part of a web address'}, name) :
-				h('a', {href: is_folder ? paths.folder(dc, key) : paths.key(dc, key)}, name)]],
+			h('a', {href: is_folder ? paths.folder(dc, key) : paths.key(dc, key)}, name)]],
 	});
 	let keys;
 
@@ -55,7 +54,7 @@ export function folder(context, {folder: here}) {
 			return;
 		const chosen = keys.filter((entry) => found.matches(entry.name));
 
-		found.told(chosen.length, keys.length, 'keys and folders');
+		found.told(chosen.length, keys.length, 'entry', 'entries');
 		rows.update(chosen);
 		list.replaceChildren(chosen.length > 0 ? rows.element : h('p', {class: 'empty'}, keys.length > 0 ? 'No key is found by this search.' : 'There are no keys here.'));
 	}

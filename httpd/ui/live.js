@@ -20,10 +20,10 @@ export class ApiError extends Error {
 }
 
 /*
- * The address of ['kv', KEY] and the like; undefined if no browser can ask for it (a last part of "." or "..", which every
- * browser takes out of addresses however it is written).
+ * The address of ['kv', KEY] and the like; undefined if no browser can ask for it: every one takes a part "." or ".." out, however it
+ * is written, and would ask for something else.
  */
-export function api_path(parts) {
+function api_path(parts) {
 	const path = `/v1/${parts.map(encodeURIComponent).join('/')}`;
 
 	return new URL(path, location.origin).pathname === path ? path : undefined;

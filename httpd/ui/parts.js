@@ -102,8 +102,8 @@ export function search(label, {states = false, on_change}) {
 		matches: (...texts) => texts.some((text) => text.toLowerCase().includes(input.value.trim().toLowerCase())),
 		state: () => (select ? select.value : ''),
 		/* Tells how many there are. */
-		told: (shown, all, what) => {
-			const text = shown === all ? `${all} ${what}` : `${shown} of ${all} ${what}`;
+		told: (shown, all, one, many) => {
+			const text = `${shown === all ? '' : `${shown} of `}${all} ${all === 1 ? one : many}`;
 
 			if (count.textContent !== text)
 				count.textContent = text;
