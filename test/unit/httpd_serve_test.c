@@ -20,6 +20,7 @@
 #include <zlib.h>
 
 #include "conn.h"
+#include "json.h"
 #include "log.h"
 #include "mem.h"
 #include "net.h"
@@ -155,7 +156,88 @@ status_leader_method(struct ipc_stream *s, struct bytes args, void *ctx)
 	buf_free(&b);
 }
 
-static const struct ipc_method METHODS[] = {
+/* What a session was asked to be, as JSON. */
+static char last_session[1024];
+
+static void
+session_apply(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct session_request q;
+	struct buf json = BUF_INIT(sizeof last_session), id = BUF_INIT(64);
+	const char *error;
+	struct mp in;
+
+	(void)ctx;
+	assert_int_equal(schema_decode(&session_request_schema, args, &q, &error), 0);
+	in = mp_of(q.session);
+	assert_int_equal(schema_to_json(&session_schema, &in, &json, 0), 0);
+	assert_int_equal(bytes_to_str(buf_bytes(&json), last_session, sizeof last_session), 0);
+	mp_put_cstr(&id, "some-id");
+	ipc_reply(s, buf_bytes(&id));
+	buf_free(&json);
+	buf_free(&id);
+}
+
+static void
+session_renew_method(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct indexed_sessions none = {.index = 3};
+	struct buf b = BUF_INIT(1024);
+
+	(void)args, (void)ctx;
+	schema_encode(&indexed_sessions_schema, &none, &b);
+	ipc_reply(s, buf_bytes(&b));
+	buf_free(&b);
+}
+
+static void
+put_instance(struct buf *b, const char *node_json, const char *service_json, const char *checks_json)
+{
+	struct check_service_node e;
+	struct buf node = BUF_INIT(4096), service = BUF_INIT(4096), checks = BUF_INIT(4096);
+	struct json_error error;
+
+	assert_int_equal(schema_from_json(&node_schema, bytes_str(node_json), &node, &error), 0);
+	assert_int_equal(schema_from_json(&node_service_schema, bytes_str(service_json), &service, &error), 0);
+	assert_int_equal(json_to_mp(bytes_str(checks_json), &checks, &error), 0);
+	e = (struct check_service_node){buf_bytes(&node), buf_bytes(&service), buf_bytes(&checks)};
+	schema_encode(&check_service_node_schema, &e, b);
+	buf_free(&node);
+	buf_free(&service);
+	buf_free(&checks);
+}
+
+/* Two instances of web on two nodes, one of them behind a proxy, and a node check that both share with nobody. */
+static void
+service_dump(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct indexed_check_service_nodes reply = {.index = 12, .known_leader = true};
+	struct buf list = BUF_INIT(1u << 16), b = BUF_INIT(1u << 16);
+
+	(void)args, (void)ctx;
+	mp_put_array(&list, 3);
+	put_instance(&list, "{\"Node\":\"n2\",\"Datacenter\":\"dc1\"}",
+	    "{\"ID\":\"web2\",\"Service\":\"web\",\"Tags\":[\"b\",\"a\"],\"Meta\":{\"external-source\":\"nomad\"}}",
+	    "[{\"Node\":\"n2\",\"CheckID\":\"up\",\"Status\":\"critical\"}]");
+	put_instance(&list, "{\"Node\":\"n1\",\"Datacenter\":\"dc1\"}",
+	    "{\"ID\":\"web1\",\"Service\":\"web\",\"Tags\":[\"a\"]}",
+	    "[{\"Node\":\"n1\",\"CheckID\":\"node\",\"Status\":\"passing\"},{\"Node\":\"n1\",\"CheckID\":\"up\","
+	    "\"Status\":\"warning\"}]");
+	put_instance(&list, "{\"Node\":\"n1\",\"Datacenter\":\"dc1\"}",
+	    "{\"Kind\":\"connect-proxy\",\"ID\":\"p\",\"Service\":\"web-proxy\",\"Proxy\":{\"DestinationServiceName\":"
+	    "\"web\",\"Mode\":\"transparent\"}}",
+	    "[{\"Node\":\"n1\",\"CheckID\":\"node\",\"Status\":\"passing\"},{\"Node\":\"n1\",\"CheckID\":\"p\","
+	    "\"Status\":\"passing\"}]");
+	reply.nodes = buf_bytes(&list);
+	schema_encode(&indexed_check_service_nodes_schema, &reply, &b);
+	ipc_reply(s, buf_bytes(&b));
+	buf_free(&list);
+	buf_free(&b);
+}
+
+static const struct ipc_method METHODS[] = {{"Session.Apply", session_apply}, {"Session.Renew", session_renew_method},
+    {"Internal.ServiceDump", service_dump},
+
     {"KVS.Get", kvs_get}, {"KVS.Apply", kvs_apply}, {"Status.Leader", status_leader_method}};
 static const struct ipc_service SERVICE = {METHODS, COUNTOF(METHODS), NULL};
 
@@ -842,6 +924,88 @@ test_connections_per_client(void **unused)
 }
 
 static void
+create_session(const char *body, const char *wanted)
+{
+	char request[1024];
+
+	snprintf(request, sizeof request, "PUT /v1/session/create HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
+	    strlen(body), body);
+	last_session[0] = '\0';
+	if (wanted[0] == '{') {
+		EXCHANGE(request, "HTTP/1.1 200 OK", "{\"ID\":\"some-id\"}");
+		assert_string_equal(last_session, wanted);
+	} else
+		EXCHANGE(request, "HTTP/1.1 400 Bad Request", wanted);
+}
+
+/* Defaults, and what of the three lists of checks remains (http-api-kv-session.md 2.2). */
+static void
+test_session_bodies(void **unused)
+{
+#define SESSION(name, node, delay, behavior, ttl, checks)                                                              \
+	"{\"ID\":\"\",\"Name\":\"" name "\",\"Node\":\"" node "\",\"LockDelay\":" delay ",\"Behavior\":\"" behavior    \
+	"\",\"TTL\":\"" ttl "\"," checks ",\"CreateIndex\":0,\"ModifyIndex\":0}"
+#define SERF "\"NodeChecks\":[\"serfHealth\"],\"ServiceChecks\":null"
+#define NONE "\"NodeChecks\":[],\"ServiceChecks\":null"
+	static const struct {
+		const char *body, *wanted;
+	} CASES[] = {
+	    {"", SESSION("", "n1", "15000000000", "release", "", SERF)},
+	    {"null", SESSION("", "n1", "15000000000", "release", "", SERF)},
+	    {"{\"name\":\"a\",\"BEHAVIOR\":\"delete\",\"TTL\":\"30s\",\"Node\":\"other\",\"ID\":\"mine\",\"Unknown\":{}"
+	     "}",
+		SESSION("a", "other", "15000000000", "delete", "30s", SERF)},
+	    {"{\"Node\":\"\"}", SESSION("", "", "15000000000", "release", "", SERF)},
+	    {"{\"LockDelay\":15}", SESSION("", "n1", "15000000000", "release", "", SERF)},
+	    {"{\"LockDelay\":1500}", SESSION("", "n1", "1500", "release", "", SERF)},
+	    {"{\"LockDelay\":\"1m\"}", SESSION("", "n1", "60000000000", "release", "", SERF)},
+	    {"{\"LockDelay\":\"500ns\"}", SESSION("", "n1", "500000000000", "release", "", SERF)},
+	    {"{\"LockDelay\":0}", SESSION("", "n1", "0", "release", "", SERF)},
+	    {"{\"LockDelay\":1.9}", SESSION("", "n1", "1000000000", "release", "", SERF)},
+	    {"{\"LockDelay\":null}", SESSION("", "n1", "15000000000", "release", "", SERF)},
+	    {"{\"LockDelay\":true}", SESSION("", "n1", "0", "release", "", SERF)},
+	    {"{\"NodeChecks\":[]}", SESSION("", "n1", "15000000000", "release", "", NONE)},
+	    {"{\"NodeChecks\":null}", SESSION("", "n1", "15000000000", "release", "", NONE)},
+	    {"{\"Checks\":[],\"NodeChecks\":[\"a\"]}", SESSION("", "n1", "15000000000", "release", "", NONE)},
+	    {"{\"checks\":null}", SESSION("", "n1", "15000000000", "release", "", NONE)},
+	    {"{\"Checks\":[\"serfHealth\"],\"NodeChecks\":[\"a\"]}",
+		SESSION("", "n1", "15000000000", "release", "", "\"NodeChecks\":[\"a\"],\"ServiceChecks\":null")},
+	    {"{\"Checks\":[\"a\"],\"NodeChecks\":[]}", SESSION("", "n1", "15000000000", "release", "", NONE)},
+	    {"{\"Checks\":[\"a\"]}", SESSION("", "n1", "15000000000", "release", "", SERF ",\"Checks\":[\"a\"]")},
+	    {"{\"ServiceChecks\":[{\"ID\":\"c\"}]}",
+		SESSION("", "n1", "15000000000", "release", "",
+		    "\"NodeChecks\":[\"serfHealth\"],\"ServiceChecks\":[{\"ID\":\"c\",\"Namespace\":\"\"}]")},
+	    {"{\"LockDelay\":\"abc\"}", "Request decode failed: time: invalid duration \"abc\""},
+	    {"{\"TTL\":30}",
+		"Request decode failed: json: cannot unmarshal number into Go struct field .Alias.TTL of type string"},
+	    {"{", "Request decode failed: unexpected EOF"},
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < COUNTOF(CASES); i++)
+		create_session(CASES[i].body, CASES[i].wanted);
+	EXCHANGE("PUT /v1/session/renew/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 ",
+	    "Session id 'nobody' not found");
+	EXCHANGE("PUT /v1/session/destroy/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 400 ",
+	    "Missing session");
+}
+
+static void
+test_service_summaries(void **unused)
+{
+	(void)unused;
+	EXCHANGE("GET /v1/internal/ui/services HTTP/1.1\r\nHost: x\r\n\r\n", "X-Consul-Index: 12\r\n",
+	    "[{\"Name\":\"web\",\"Datacenter\":\"dc1\",\"Tags\":[\"a\",\"b\"],\"Nodes\":[\"n1\",\"n2\"],"
+	    "\"ExternalSources\":[\"nomad\"],\"InstanceCount\":2,"
+	    "\"ChecksPassing\":2,\"ChecksWarning\":1,\"ChecksCritical\":1,\"GatewayConfig\":{},\"TransparentProxy\":"
+	    "true,\"ConnectNative\":false,"
+	    "\"ConnectedWithProxy\":true,\"ConnectedWithGateway\":false},"
+	    "{\"Kind\":\"connect-proxy\",\"Name\":\"web-proxy\",\"Datacenter\":\"dc1\",\"Tags\":null,\"Nodes\":[\"n1\"]"
+	    ",\"ExternalSources\":null,\"InstanceCount\":1,"
+	    "\"ChecksPassing\":2,\"ChecksWarning\":0,\"ChecksCritical\":0,");
+}
+
+static void
 test_configured_limits(void **unused)
 {
 	int fd;
@@ -882,6 +1046,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_reads_ahead_within_bounds, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_deadlines, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_connections_per_client, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_session_bodies, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_service_summaries, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_configured_limits, setup, teardown),
 	};
 
