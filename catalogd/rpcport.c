@@ -62,10 +62,11 @@ on_connection(struct ev_loop *loop, struct ev_io *w, int events)
 int
 rpcport_open(struct catalogd *c)
 {
+	static struct port ports[SOCKETS_MAX]; /* open as long as the process */
 	int fds[SOCKETS_MAX], count = daemon_sockets(c->daemon, "rpc", fds, SOCKETS_MAX);
 
 	for (int i = 0; i < count; i++) {
-		struct port *p = xcalloc(1, sizeof *p);
+		struct port *p = &ports[i];
 
 		ev_io_init(&p->io, on_connection, fds[i], EV_READ);
 		ev_timer_init(&p->pause, on_pause, 0., 0.);
