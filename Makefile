@@ -111,6 +111,7 @@ install: all
 	cp -R httpd/ui/. $(DESTDIR)$(PREFIX)/share/consuld-ui/
 	install -m 0644 etc/consuld.conf $(DESTDIR)$(PREFIX)/etc/
 	cp -R etc/. $(DESTDIR)$(PREFIX)/share/consuld/
+	sed -i 's|/usr/local/|$(PREFIX)/|g' $(DESTDIR)$(PREFIX)/share/consuld/systemd/*.service
 	for page in man/*.[1578]; do install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
 
 format:
