@@ -155,7 +155,7 @@ made_again() { grep -qE 'the store (is made again from the log|does not belong t
 	# heads of the tree, the kind of every page, every value that stands in the middle of its page
 	for where in 0:24 0:10 1:16 2:2000; do
 		rm -rf "$DATA/catalog" && cp -r "$DIR/good" "$DATA/catalog"
-		for page in $(seq "${where%:*}" $((pages - 1))); do damage flip "$(STORE)" $((page * 4096 + ${where#*:})); done
+		damage flip-pages "$(STORE)" "$where"
 		: >"$LOG"
 		start_server
 		wait_for 30 intact

@@ -2,6 +2,7 @@
 """Damages files of a stopped agent the way a disk or a crash does.
 
     damage.py flip FILE OFFSET          inverts one byte
+    damage.py flip-pages FILE PAGE:AT   inverts the byte at that place of each page of 4 KiB, from that page on
     damage.py flip-all FILE TEXT        inverts the first byte of every place where TEXT stands; fails if there is none
     damage.py tear SEGMENT TEXT         the batch of the log whose entry holds TEXT looks as if the machine had stopped while it was written:
                                         its first block is there, the others are zero, nothing stands behind
@@ -52,6 +53,12 @@ def main(command, path, argument):
         data = f.read()
     if command == "flip":
         flip(path, int(argument))
+    elif command == "flip-pages":
+        page, at = map(int, argument.split(":"))
+        changed = bytearray(data)
+        for offset in range(page * BLOCK + at, len(data), BLOCK):
+            changed[offset] ^= 0xFF
+        write_at(path, 0, changed)
     elif command == "flip-all":
         at, found = data.find(argument.encode()), 0
         while at != -1:
