@@ -28,6 +28,7 @@
 #define REPLY_BYTES_MAX (250u * 1024 * 1024)
 #define PARKED_MAX 400000
 #define NOTICE_BYTES_MAX (64u * 1024)
+#define REPLY_KEEP_BYTES (1u * 1024 * 1024)
 
 struct link {
 	struct watch_point *point;
@@ -349,6 +350,14 @@ on_member_ended(struct ipc_stream *s, void *ctx)
 	group_free_if_empty(w, g);
 }
 
+/* After the answer is sent: a large one is not kept for the next. */
+static void
+reply_release(struct watch *w)
+{
+	if (w->reply.size > REPLY_KEEP_BYTES)
+		buf_free(&w->reply);
+}
+
 /* Evaluates g's query into w->query, without QueryMeta. */
 static int
 group_run(struct watch *w, const struct watch_group *g)
@@ -386,6 +395,7 @@ on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
 		ipc_reply(s, buf_bytes(&w->reply));
 	else
 		ipc_fail(s, w->query.status, "%s", w->query.error);
+	reply_release(w);
 }
 
 static double
@@ -603,6 +613,7 @@ group_wake(struct watch *w, struct watch_group *g, bool all)
 	else
 		for (size_t i = 0; i < count; i++)
 			ipc_fail(w->streams[i], q->status, "%s", q->error);
+	reply_release(w);
 }
 
 void
