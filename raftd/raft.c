@@ -18,6 +18,13 @@
 
 #define INFLIGHT_DEFAULT 64
 
+/* Known mistakes, planted by the test of the simulator, which compiles this file itself (test/sim/raftd_planted_sim.c); none in any other build. */
+#ifdef RAFT_PLANTS
+#define PLANTED(mistake) (raft_planted == (mistake))
+#else
+#define PLANTED(mistake) false
+#endif
+
 enum progress_state {
 	PROGRESS_PROBE,     /* one APPEND, then wait for word: where do the logs part? */
 	PROGRESS_REPLICATE, /* a stream of APPENDs */
@@ -50,7 +57,7 @@ struct raft {
 	struct progress *voters; /* self among them, if it is one */
 	size_t voter_count;
 	struct progress *own; /* in voters, or NULL */
-	uint32_t election_ticks, heartbeat_ticks, inflight_max;
+	uint32_t election_ticks, heartbeat_ticks, inflight_max, entries_max;
 	uint64_t (*random)(void *ctx, uint64_t below);
 	void *random_ctx;
 	bool may_campaign;
@@ -122,10 +129,15 @@ static void
 send_durable(struct raft *r, struct raft_message *m)
 {
 	bool dirty = r->hard_dirty || r->handed < r->log.last;
+	uint64_t save = dirty ? r->saves_begun + 1 : r->saves_begun;
 
+	if ((PLANTED(VOTE_UNSAVED) && m->type == RAFT_VOTE_REPLY) ||
+	    (PLANTED(OWN_VOTE_UNSAVED) && m->type == RAFT_VOTE) ||
+	    (PLANTED(ENTRIES_UNSAVED) && m->type == RAFT_APPEND_REPLY))
+		save = 0;
 	m->from = r->self;
 	m->term = r->hard.term;
-	queue_put(&r->held, m, dirty ? r->saves_begun + 1 : r->saves_begun);
+	queue_put(&r->held, m, save);
 }
 
 /* ---- roles ---- */
@@ -151,7 +163,7 @@ become_follower(struct raft *r, uint64_t term, struct raft_id leader)
 {
 	if (term > r->hard.term) {
 		r->hard = (struct raft_hard){.term = term};
-		r->hard_dirty = true;
+		r->hard_dirty = !PLANTED(TERM_UNSAVED);
 	}
 	r->role = RAFT_FOLLOWER;
 	r->leader = leader;
@@ -167,7 +179,7 @@ votes_count(struct raft *r)
 		granted += r->voters[i].granted;
 		answered += r->voters[i].answered;
 	}
-	if (granted > r->voter_count / 2)
+	if (granted > r->voter_count / 2 || (PLANTED(MINORITY_ELECTS) && granted == r->voter_count / 2))
 		become_leader(r);
 	else if (answered - granted > r->voter_count / 2)
 		become_follower(r, r->hard.term, (struct raft_id){0});
@@ -187,13 +199,15 @@ raft_campaign(struct raft *r)
 		struct progress *p = &r->voters[i];
 
 		/* our own vote counts when it is durable: raft_save_done */
-		p->granted = p->answered = false;
+		p->granted = p->answered = PLANTED(OWN_VOTE_UNSAVED) && p == r->own;
 		if (p != r->own)
 			send_durable(r, &(struct raft_message){.type = RAFT_VOTE,
 					    .to = p->id,
 					    .index = r->log.last,
 					    .log_term = terms_last_term(&r->log)});
 	}
+	if (PLANTED(OWN_VOTE_UNSAVED))
+		votes_count(r);
 }
 
 static void
@@ -230,15 +244,16 @@ u64_descending(const void *a, const void *b)
 static void
 commit_advance(struct raft *r)
 {
+	uint64_t own = PLANTED(OWN_ENTRIES_UNSAVED) ? r->log.last : r->stable;
 	uint64_t index;
 
 	if (r->role != RAFT_LEADER)
 		return;
 	for (size_t i = 0; i < r->voter_count; i++)
-		r->matches[i] = &r->voters[i] == r->own ? r->stable : r->voters[i].match;
+		r->matches[i] = &r->voters[i] == r->own ? own : r->voters[i].match;
 	qsort(r->matches, r->voter_count, sizeof *r->matches, u64_descending);
 	index = r->matches[r->voter_count / 2];
-	if (index > r->commit && terms_at(&r->log, index) == r->hard.term) {
+	if (index > r->commit && (PLANTED(OLD_TERM_COUNTED) || terms_at(&r->log, index) == r->hard.term)) {
 		r->commit = index;
 		r->append_wanted = true;
 	}
@@ -271,15 +286,14 @@ follower_feed(struct raft *r, struct progress *p, bool even_empty)
 	}
 	if (p->state == PROGRESS_PROBE) {
 		if (!p->paused)
-			append_send(
-			    r, p, p->next - 1, (uint32_t)MIN(r->log.last - p->next + 1, RAFT_APPEND_ENTRIES_MAX));
+			append_send(r, p, p->next - 1, (uint32_t)MIN(r->log.last - p->next + 1, r->entries_max));
 		else if (even_empty)
 			append_send(r, p, p->next - 1, 0);
 		p->paused = true;
 		return;
 	}
 	while (p->next <= r->log.last && p->inflight_count < r->inflight_max) {
-		uint32_t entries = (uint32_t)MIN(r->log.last - p->next + 1, RAFT_APPEND_ENTRIES_MAX);
+		uint32_t entries = (uint32_t)MIN(r->log.last - p->next + 1, r->entries_max);
 
 		append_send(r, p, p->next - 1, entries);
 		p->next += entries;
@@ -305,7 +319,8 @@ step_vote(struct raft *r, const struct raft_message *m)
 {
 	uint64_t last_term = terms_last_term(&r->log);
 	bool current = m->log_term > last_term || (m->log_term == last_term && m->index >= r->log.last);
-	bool grant = current && (raft_id_is_none(r->hard.vote) || raft_id_equal(r->hard.vote, m->from));
+	bool free = raft_id_is_none(r->hard.vote) || raft_id_equal(r->hard.vote, m->from);
+	bool grant = (current || PLANTED(VOTE_FOR_SHORT_LOG)) && (free || PLANTED(VOTE_TWICE));
 
 	if (grant) {
 		if (raft_id_is_none(r->hard.vote)) {
@@ -426,7 +441,7 @@ step_append(struct raft *r, const struct raft_message *m, struct raft_accepted *
 	}
 	if (conflict <= end)
 		entries_take(r, m, conflict, accepted);
-	r->commit = MAX(r->commit, MIN(m->commit, end));
+	r->commit = MAX(r->commit, MIN(m->commit, PLANTED(COMMIT_UNCOMPARED) ? r->log.last : end));
 	send_durable(r, &(struct raft_message){.type = RAFT_APPEND_REPLY, .to = m->from, .index = end});
 }
 
@@ -683,6 +698,8 @@ raft_new(const struct raft_params *params)
 	r->voters = xcalloc(params->voter_count + 1, sizeof *r->voters);
 	r->matches = xcalloc(params->voter_count + 1, sizeof *r->matches);
 	r->inflight_max = params->inflight_max == 0 ? INFLIGHT_DEFAULT : params->inflight_max;
+	r->entries_max =
+	    params->entries_max == 0 ? RAFT_APPEND_ENTRIES_MAX : MIN(params->entries_max, RAFT_APPEND_ENTRIES_MAX);
 	for (size_t i = 0; i < params->voter_count; i++) {
 		r->voters[i].id = params->voters[i];
 		if (raft_id_equal(params->voters[i], params->self))

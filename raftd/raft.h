@@ -84,6 +84,7 @@ struct raft_params {
 	uint32_t election_ticks;
 	uint32_t heartbeat_ticks;
 	uint32_t inflight_max; /* APPENDs with entries under way to one follower; 0: 64 */
+	uint32_t entries_max;  /* in one APPEND; 0: RAFT_APPEND_ENTRIES_MAX */
 	uint64_t (*random)(void *ctx, uint64_t below);
 	void *random_ctx;
 	/* Recovered state: */

@@ -1,9 +1,10 @@
 /*
  * raftd_raft_sim.c - Raft's real core and the real log code in virtual time, under every fault the network and the disk can do
  *
- * 3 or 5 servers, each with a disk in memory (raftd_disk.h) under the log. A seed decides everything: delays, loss, doubling and reordering of messages,
+ * 1 to 7 servers, each with a disk in memory (raftd_disk.h) under the log. A seed decides everything: delays, loss, doubling and reordering of messages,
  * partitions (one-way ones too), deaths of processes, losses of power in the middle of writes, slow disks, full disks, who proposes
- * what. Checked: election safety (one leader a term), log matching, leader completeness, state machine safety (no two servers
+ * what. Some seeds are malicious: timeouts collide, and servers die or are cut off at the worst moments, namely with a save under way right
+ * after they spoke, when they were elected, and when they committed. Checked: election safety (one leader a term, once), log matching, leader completeness, state machine safety (no two servers
  * deliver different entries at an index, nothing delivered is ever lost), durability (an acknowledged entry is delivered by
  * all in the end), liveness (when all is healed, a leader is elected and an entry commits).
  *
@@ -26,11 +27,11 @@
 #define SEEDS 600
 #define SEEDS_MIN 12
 #define SECONDS 18
-#define SERVERS_MAX 5
+#define SERVERS_MAX 7
 #define ENTRIES_MAX 8192
 #define PACKETS_MAX 2048
 #define CHAOS_MS 8000
-#define HEAL_MS 2000
+#define HEAL_MS 3000
 #define SEGMENT_BYTES (64u * WAL_BLOCK_BYTES)
 
 struct entry {
@@ -47,8 +48,11 @@ struct server {
 	uint64_t tick_at, up_at, sync_at; /* sync_at 0: none under way */
 	uint64_t tick_every;              /* clocks differ a little */
 	uint64_t led_term;                /* the last term whose leadership was checked */
+	bool doomed;                      /* dies at the end of its turn */
 	uint64_t full_until;
 };
+
+enum spoken { SAID_NOTHING, SAID_SOMETHING, SAID_VOTE };
 
 struct packet {
 	uint64_t at;
@@ -68,7 +72,10 @@ struct sim {
 	uint64_t partition_every, death_every, propose_every; /* ms, on the average */
 	struct entry committed[ENTRIES_MAX];                  /* what some server delivered */
 	uint64_t committed_last;
-	unsigned leader_of[ENTRIES_MAX]; /* by term, server + 1 */
+	uint64_t committed_in[ENTRIES_MAX]; /* a term by which it was */
+	unsigned leader_of[ENTRIES_MAX];    /* by term, server + 1 */
+	bool malicious;
+	uint32_t entries_max; /* in one APPEND */
 	uint64_t next_value;
 	bool chaos;
 };
@@ -106,7 +113,9 @@ below(struct sim *s, uint64_t bound)
 static uint64_t
 raft_random(void *ctx, uint64_t bound)
 {
-	return below(ctx, bound);
+	struct sim *s = ctx;
+
+	return s->malicious && s->chaos ? below(s, 2) * (bound / 2) : below(s, bound);
 }
 
 static struct raft_id
@@ -166,6 +175,7 @@ start(struct sim *s, unsigned i)
 	    .election_ticks = 10,
 	    .heartbeat_ticks = 2,
 	    .inflight_max = 8,
+	    .entries_max = s->entries_max,
 	    .random = raft_random,
 	    .random_ctx = s,
 	};
@@ -186,6 +196,7 @@ start(struct sim *s, unsigned i)
 	v->delivered = 0;
 	v->sync_at = 0;
 	v->led_term = 0;
+	v->doomed = false;
 	v->tick_at = s->now + below(s, v->tick_every);
 }
 
@@ -243,16 +254,19 @@ encode_entry(void *ctx, uint64_t index)
 	return (struct message_entry){v->types[index], content(v, index)};
 }
 
-static void
+/* What it said: how much it would matter if it forgot that. */
+static enum spoken
 messages_send(struct sim *s, unsigned i)
 {
 	struct server *v = &s->servers[i];
 	struct raft_message m;
+	enum spoken said = SAID_NOTHING;
 
 	while (raft_message(v->raft, &m)) {
 		struct buf bytes = BUF_INIT(32 * 1024 * 1024);
 		unsigned to = (unsigned)m.to.low - 1;
 
+		said = MAX(said, m.type == RAFT_VOTE_REPLY && !m.reject ? SAID_VOTE : SAID_SOMETHING);
 		message_encode(&m, encode_entry, v, &bytes);
 		if (s->cut[i][to] || below(s, 1000) < s->loss)
 			totals.lost++;
@@ -265,6 +279,7 @@ messages_send(struct sim *s, unsigned i)
 		}
 		buf_free(&bytes);
 	}
+	return said;
 }
 
 static void
@@ -310,6 +325,15 @@ packets_deliver(struct sim *s)
 
 /* ---- invariants ---- */
 
+/* It hears everybody for a while, but nobody hears it. */
+static void
+isolate(struct sim *s, unsigned i)
+{
+	for (unsigned k = 0; k < s->count; k++)
+		s->cut[i][k] = true;
+	totals.partitions++;
+}
+
 static void
 check_leader(struct sim *s, unsigned i)
 {
@@ -320,10 +344,13 @@ check_leader(struct sim *s, unsigned i)
 		return;
 	v->led_term = term;
 	totals.elections++;
-	if (s->leader_of[term] != 0 && s->leader_of[term] != i + 1)
+	if (s->leader_of[term] != 0) /* also the same one after a restart: it can not have been elected twice */
 		failed(s, "election safety: servers %u and %u lead term %" PRIu64, s->leader_of[term] - 1, i, term);
 	s->leader_of[term] = i + 1;
-	for (uint64_t index = 1; index <= s->committed_last; index++)
+	if (s->malicious && s->chaos && below(s, 4) == 0)
+		isolate(s, i);
+	/* a leader of an older term than the one that committed may be late, and learn of it */
+	for (uint64_t index = 1; index <= s->committed_last && s->committed_in[index] < term; index++)
 		if (index > raft_log(v->raft)->last || v->log[index].term != s->committed[index].term ||
 		    v->log[index].value != s->committed[index].value)
 			failed(s,
@@ -342,8 +369,11 @@ check_delivery(struct sim *s, unsigned i)
 
 		if (index > s->committed_last) {
 			s->committed[index] = *e;
+			s->committed_in[index] = raft_term(v->raft);
 			s->committed_last = index;
 			totals.committed++;
+			if (s->malicious && s->chaos && below(s, 24) == 0)
+				v->doomed = true;
 		} else if (s->committed[index].term != e->term || s->committed[index].value != e->value)
 			failed(s,
 			    "state machine safety: server %u delivers entry %" PRIu64 " %" PRIu64 "/%" PRIu64
@@ -412,6 +442,7 @@ static void
 turn(struct sim *s, unsigned i)
 {
 	struct server *v = &s->servers[i];
+	enum spoken said;
 
 	if (v->raft == NULL) {
 		if (v->up_at > s->now)
@@ -441,9 +472,17 @@ turn(struct sim *s, unsigned i)
 		}
 	}
 	save(s, i);
-	messages_send(s, i);
+	said = messages_send(s, i);
 	check_leader(s, i);
 	check_delivery(s, i);
+	if (s->malicious && s->chaos && said != SAID_NOTHING && v->sync_at != 0 &&
+	    below(s, said == SAID_VOTE ? 2 : 32) == 0)
+		v->doomed = true;
+	if (v->doomed) {
+		stop(s, i, below(s, 4) > 0);
+		if (below(s, 2) == 0)
+			v->up_at = s->now + 1 + below(s, 10);
+	}
 }
 
 /* ---- faults ---- */
@@ -508,16 +547,19 @@ run_for(struct sim *s, uint64_t ms)
 static void
 run_seed(uint64_t seed)
 {
+	static const unsigned counts[] = {3, 5, 3, 3, 5, 3, 1, 3, 5, 7};
 	static struct sim s;
-	uint64_t before;
+	uint64_t before, promised;
 
 	memset(&s, 0, sizeof s);
 	s.seed = s.random = seed;
-	s.count = seed % 2 == 0 ? 3 : 5;
+	s.count = counts[seed % COUNTOF(counts)];
 	s.servers = xcalloc(s.count, sizeof *s.servers);
 	s.next_value = 1;
 	s.delay_max = 10;
 	s.chaos = true;
+	s.malicious = below(&s, 2) == 0;
+	s.entries_max = below(&s, 2) == 0 ? 1 + (uint32_t)below(&s, 3) : 0;
 	/* from calm days with much traffic to storms in which hardly anything is ever committed */
 	s.partition_every = 30 + below(&s, 400);
 	s.death_every = 50 + below(&s, 600);
@@ -530,18 +572,23 @@ run_seed(uint64_t seed)
 	run_for(&s, CHAOS_MS);
 	/* all is well again: what was delivered is still there, and the cluster goes on */
 	s.chaos = false;
+	promised = s.committed_last;
 	memset(s.cut, 0, sizeof s.cut);
 	s.loss = s.duplicate = 0;
 	s.delay_max = 5;
+	for (unsigned i = 0; i < s.count; i++) {
+		s.servers[i].up_at = MIN(s.servers[i].up_at, s.now + 50);
+		s.servers[i].full_until = 0;
+	}
 	run_for(&s, HEAL_MS / 2);
 	before = s.committed_last;
 	run_for(&s, HEAL_MS / 2);
 	if (s.committed_last == before && before < ENTRIES_MAX - 64)
 		failed(&s, "liveness: nothing was committed after all was healed");
 	for (unsigned i = 0; i < s.count; i++)
-		if (s.servers[i].delivered < before)
+		if (s.servers[i].delivered < promised)
 			failed(&s, "durability: server %u has delivered up to %" PRIu64 " of %" PRIu64, i,
-			    s.servers[i].delivered, before);
+			    s.servers[i].delivered, promised);
 	for (unsigned i = 0; i < s.count; i++) {
 		raft_free(s.servers[i].raft);
 		wal_close(s.servers[i].wal);
@@ -554,6 +601,7 @@ run_seed(uint64_t seed)
 	totals.ms += s.now;
 }
 
+#ifndef SIM_WITHOUT_MAIN
 int
 main(int argc, char **argv)
 {
@@ -573,3 +621,4 @@ main(int argc, char **argv)
 	    totals.cut_logs, totals.full_disks, totals.partitions, totals.lost, totals.duplicated);
 	return 0;
 }
+#endif
