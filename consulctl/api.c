@@ -231,6 +231,7 @@ api_new(const struct invocation *in, const char **error)
 	struct api *api = region_alloc(in->region, sizeof *api);
 	const char *address = setting(in, "http-addr", "CONSUL_HTTP_ADDR");
 
+	*error = "";
 	*api = (struct api){.region = in->region, .curl = curl_easy_init()};
 	if (api->curl == NULL) {
 		*error = "libcurl gives no handle";

@@ -150,7 +150,7 @@ static int
 lan_rtt(struct invocation *in, struct api *api)
 {
 	const char *names[2] = {in->argv[0], in->argc == 2 ? in->argv[1] : own_name(in, api)};
-	struct coordinate coordinates[2];
+	struct coordinate coordinates[2] = {{.dimensions = 0}};
 	struct response response;
 	int result = 0;
 

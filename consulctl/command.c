@@ -121,7 +121,7 @@ is_child(const struct command *c, const char *parent)
 static void
 print_children(const char *parent, FILE *out)
 {
-	const struct command *all[COMMANDS_MAX];
+	const struct command *all[COMMANDS_MAX] = {NULL};
 	size_t n = all_commands(all), skip = *parent == '\0' ? 0 : strlen(parent) + 1;
 	int width = 0;
 
@@ -212,7 +212,7 @@ print_wrapped(const char *text, FILE *out)
 static void
 print_flags(const char *title, const struct flag *const *tables, FILE *out)
 {
-	const struct flag *sorted[128];
+	const struct flag *sorted[128] = {NULL};
 	size_t n = collect_flags(tables, sorted, COUNTOF(sorted));
 
 	if (n == 0)
@@ -293,7 +293,7 @@ command_misuse(const struct invocation *in, const char *message)
 static void
 print_flag_error(const struct command *c, const struct flag *const *tables, const char *message)
 {
-	const struct flag *sorted[128];
+	const struct flag *sorted[128] = {NULL};
 	size_t n = collect_flags(tables, sorted, COUNTOF(sorted));
 
 	fprintf(stderr, "%s\nUsage:\n", message);

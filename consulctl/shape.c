@@ -95,7 +95,7 @@ write_field(const struct shape_field *f, struct mp value, bool *first, struct bu
 		buf_put_u8(out, ',');
 	*first = false;
 	buf_printf(out, "\"%s\":", f->name);
-	if (f->inner != NULL && (!json_is_null(value) || f->zero[0] == '{'))
+	if (f->inner != NULL && (!json_is_null(value) || (f->zero != NULL && f->zero[0] == '{')))
 		shape_write(f->inner, json_is_null(value) ? empty : value, out);
 	else if (json_is_null(value))
 		buf_put_str(out, f->zero);
