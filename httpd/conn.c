@@ -201,6 +201,8 @@ exchange_end(struct conn *c)
 	x->call = NULL;
 	if (x->ended != NULL)
 		x->ended(x);
+	if (x->trace != NULL)
+		c->all->handler->ended(x);
 	x->ended = NULL;
 	x->more = NULL;
 	x->answer = NULL;

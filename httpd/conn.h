@@ -29,6 +29,7 @@
 
 struct conns;
 struct conn;
+struct trace;
 struct route;
 struct request;
 
@@ -41,8 +42,9 @@ struct exchange {
 	void *more;                        /* the handler's own, given back by ended */
 	void (*ended)(struct exchange *x); /* the client has gone or the answer is given: free more. May be NULL */
 	const struct route *route;
-	uint32_t flags; /* reply.h */
-	bool waits;     /* for a change: given up when the client closes its side */
+	struct trace *trace; /* trace.h; handed to the handler's ended at the end */
+	uint32_t flags;      /* reply.h */
+	bool waits;          /* for a change: given up when the client closes its side */
 };
 
 /* A counted run of bytes, sent to many clients from one copy. */
@@ -67,6 +69,8 @@ struct conn_handler {
 	size_t (*body_max)(const struct http1_head *head);
 	/* Answers x now or later. */
 	void (*dispatch)(struct exchange *x, const struct incoming *in);
+	/* x with a trace is answered or given up. */
+	void (*ended)(struct exchange *x);
 };
 
 MUST_USE struct conns *conns_new(struct ev_loop *loop, const struct conn_handler *handler, size_t head_bytes_max);

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "mem.h"
 #include "request.h"
+#include "trace.h"
 
 #define MODULE "agent.http"
 #define SOCKETS_MAX 64
@@ -28,7 +29,7 @@ static struct {
 	struct ev_timer stop, drained;
 } state;
 
-static const struct conn_handler HANDLER = {request_body_max, request_dispatch};
+static const struct conn_handler HANDLER = {request_body_max, request_dispatch, trace_end};
 
 static const char *const NEIGHBOURS[] = {"catalogd", "checkd", "gossipd", "consuld"};
 

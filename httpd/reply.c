@@ -15,6 +15,7 @@
 
 #include "json.h"
 #include "mem.h"
+#include "trace.h"
 
 #define GZIP_BYTES_MIN 1400
 #define HEAD_BYTES_MAX (40u * 1024 * 1024) /* a redirect repeats a target as long as heads may be */
@@ -334,6 +335,7 @@ reply_error(struct exchange *x, unsigned status, const char *fmt, ...)
 	va_start(args, fmt);
 	buf_vprintf(&text, fmt, args);
 	va_end(args);
+	trace_failed(x, buf_bytes(&text));
 	reply_send(x, status, REPLY_TEXT, buf_bytes(&text));
 }
 
@@ -369,9 +371,10 @@ void
 reply_failure(struct exchange *x, const struct ipc_answer *a)
 {
 	shared.capture = false;
-	if (a->status == IPC_ERROR)
+	if (a->status == IPC_ERROR) {
+		trace_failed(x, a->error);
 		reply_send(x, reply_status_of(a->error, a->code), REPLY_TEXT, a->error);
-	else
+	} else
 		reply_error(x, 500, "rpc error: %.*s", (int)a->error.size, (const char *)a->error.data);
 }
 

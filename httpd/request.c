@@ -14,6 +14,7 @@
 #include "later.h"
 #include "log.h"
 #include "reply.h"
+#include "trace.h"
 
 #define MODULE "agent.http"
 #define CIDRS_MAX 64
@@ -546,6 +547,7 @@ request_dispatch(struct exchange *x, const struct incoming *in)
 	struct route_match m;
 
 	region_reset(state.region);
+	trace_begin(x, head);
 	x->flags = (head->keep_alive ? REPLY_KEEP : 0) | (head->http10 ? REPLY_HTTP10 : 0) |
 		   (head->method == HTTP1_HEAD ? REPLY_HEAD : 0);
 	if (http1_accepts_gzip(head->field[HTTP1_ACCEPT_ENCODING]))

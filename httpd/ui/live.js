@@ -47,10 +47,12 @@ export async function ask(parts, {method = 'GET', query = {}, body, signal, miss
 	return {status: answer.status, text, index: Number(answer.headers.get('X-Consul-Index')) || 0};
 }
 
+const NO_ANSWER = 'The agent does not answer.';
+
 export function explain(error) {
 	if (error instanceof ApiError)
 		return `The agent answered ${error.status}: ${error.message}`;
-	return 'The agent does not answer.';
+	return NO_ANSWER;
 }
 
 /* --- troubles: which followers fail now */
@@ -63,7 +65,7 @@ function show_troubles() {
 	const link = $('link');
 
 	link.dataset.state = texts.length > 0 ? 'bad' : 'good';
-	link.textContent = texts.length > 0 ? 'No connection' : 'Live';
+	link.textContent = texts.length === 0 ? 'Live' : texts.includes(NO_ANSWER) ? 'No connection' : 'Not live';
 	$('main').classList.toggle('stale', texts.length > 0);
 	if ($('trouble').dataset.texts === texts.join('\n'))
 		return;
