@@ -7,18 +7,21 @@
 #include "api.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
 
 #include "duration.h"
+#include "output.h"
 
 #define TOKEN_FILE_MAX 65536
-#define URL_HOST_MAX 1024
+#define CA_BYTES_MAX (16u << 20)
 
 struct api {
 	CURL *curl;
@@ -33,6 +36,7 @@ struct api {
 	const char *namespace;
 	const char *partition;
 	bool stale;
+	char detail[CURL_ERROR_SIZE]; /* libcurl's words for the last failure */
 };
 
 /* A request on its way. */
@@ -172,6 +176,39 @@ open_error(struct api *api, const char *what, const char *path)
 	    api->region, "Error loading %s: open %s: %c%s", what, path, tolower((unsigned char)why[0]), why + 1);
 }
 
+/* All files of a directory become the certificates to trust; their names do not matter. -1: *error. */
+static int
+trust_directory(struct api *api, const char *path, const char **error)
+{
+	struct buf all = BUF_INIT(CA_BYTES_MAX);
+	struct curl_blob blob;
+	struct dirent *entry;
+	char why[512];
+	DIR *directory = opendir(path);
+
+	if (directory == NULL) {
+		*error = open_error(api, "CA Path", path);
+		return -1;
+	}
+	while ((entry = readdir(directory)) != NULL) {
+		const char *name = region_printf(api->region, "%s/%s", path, entry->d_name);
+		struct stat st;
+
+		if (stat(name, &st) == -1 || !S_ISREG(st.st_mode))
+			continue;
+		if (input_file(name, &all, why, sizeof why) == -1) {
+			*error = region_printf(api->region, "Error loading CA File: %s", why);
+			break;
+		}
+		buf_put_u8(&all, '\n');
+	}
+	closedir(directory);
+	blob = (struct curl_blob){all.data, all.used, CURL_BLOB_COPY};
+	curl_easy_setopt(api->curl, CURLOPT_CAINFO_BLOB, &blob);
+	buf_free(&all);
+	return **error == '\0' ? 0 : -1;
+}
+
 /* CA, client certificate, name and verification. -1: *error. */
 static int
 set_tls(struct api *api, const struct invocation *in, const char **error)
@@ -186,18 +223,14 @@ set_tls(struct api *api, const struct invocation *in, const char **error)
 		*error = open_error(api, "CA File", ca_file);
 		return -1;
 	}
-	if (ca_path != NULL && access(ca_path, R_OK) == -1) {
-		*error = open_error(api, "CA path", ca_path);
+	if (ca_file == NULL && ca_path != NULL && trust_directory(api, ca_path, error) == -1)
 		return -1;
-	}
 	if ((certificate == NULL) != (key == NULL)) {
 		*error = "both client cert and client key must be provided";
 		return -1;
 	}
 	if (ca_file != NULL)
 		curl_easy_setopt(api->curl, CURLOPT_CAINFO, ca_file);
-	if (ca_path != NULL)
-		curl_easy_setopt(api->curl, CURLOPT_CAPATH, ca_path);
 	if (certificate != NULL) {
 		curl_easy_setopt(api->curl, CURLOPT_SSLCERT, certificate);
 		curl_easy_setopt(api->curl, CURLOPT_SSLKEY, key);
@@ -242,6 +275,7 @@ api_new(const struct invocation *in, const char **error)
 		curl_easy_cleanup(api->curl);
 		return NULL;
 	}
+	curl_easy_setopt(api->curl, CURLOPT_ERRORBUFFER, api->detail);
 	set_server_name(api, in);
 	api->basic = environment("CONSUL_HTTP_AUTH");
 	if ((in->command->options & COMMAND_SERVER) != 0) {
@@ -426,6 +460,8 @@ network_cause(struct api *api, struct region *region, CURLcode code)
 		return region_printf(region, "dial tcp: lookup %.*s: no such host", (int)strcspn(at, ":"), at);
 	if (code == CURLE_SSL_CONNECT_ERROR)
 		return "http: server gave HTTP response to HTTPS client";
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		return region_printf(region, "tls: failed to verify certificate: %s", api->detail);
 	if (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_PARTIAL_FILE)
 		return "EOF";
 	return curl_easy_strerror(code);

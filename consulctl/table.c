@@ -120,27 +120,39 @@ put_padded(struct buf *out, struct bytes text, size_t shown, size_t width)
 		buf_put_u8(out, ' ');
 }
 
+/* A zero for every column of the widest row. */
+static size_t *
+widths_new(const struct table *t)
+{
+	size_t most = 1;
+
+	for (size_t i = 0; i < t->count; i++)
+		most = MAX(most, t->rows[i].count);
+	return xcalloc(most, sizeof(size_t));
+}
+
 void
 table_columns(const struct table *t, struct buf *out)
 {
+	size_t *widths = widths_new(t);
+
+	for (size_t i = 0; i < t->count; i++)
+		for (size_t column = 0; column < t->rows[i].count; column++)
+			widths[column] = MAX(widths[column], trimmed(t->rows[i].cells[column]).size);
 	for (size_t i = 0; i < t->count; i++) {
 		const struct row *row = &t->rows[i];
 
 		for (size_t column = 0; column < row->count; column++) {
 			struct bytes cell = trimmed(row->cells[column]);
-			size_t width = 0;
 
-			if (column + 1 == row->count) {
+			if (column + 1 == row->count)
 				buf_put_bytes(out, cell);
-				break;
-			}
-			for (size_t other = 0; other < t->count; other++)
-				if (column < t->rows[other].count)
-					width = MAX(width, trimmed(t->rows[other].cells[column]).size);
-			put_padded(out, cell, cell.size, width + COLUMN_GAP);
+			else
+				put_padded(out, cell, cell.size, widths[column] + COLUMN_GAP);
 		}
 		buf_put_u8(out, '\n');
 	}
+	free(widths);
 }
 
 static size_t
@@ -153,17 +165,20 @@ characters(struct bytes a)
 	return n;
 }
 
-/* Width of the block of rows around row i that all have another cell behind this column. */
-static size_t
-block_width(const struct table *t, size_t i, size_t column)
+/* Has row i a cell behind this column, so that the column has a width there? */
+static bool
+has_column(const struct table *t, size_t i, size_t column)
 {
-	size_t first = i, end = i, width = 0;
+	return t->rows[i].count > column + 1;
+}
 
-	while (first > 0 && t->rows[first - 1].count > column + 1)
-		first--;
-	while (end < t->count && t->rows[end].count > column + 1)
-		end++;
-	for (; first < end; first++)
+/* Width of the contiguous rows from first on that have this column. */
+static size_t
+block_width(const struct table *t, size_t first, size_t column)
+{
+	size_t width = 0;
+
+	for (; first < t->count && has_column(t, first, column); first++)
 		width = MAX(width, characters(t->rows[first].cells[column]));
 	return width;
 }
@@ -171,14 +186,19 @@ block_width(const struct table *t, size_t i, size_t column)
 void
 table_tabs(const struct table *t, size_t width_min, struct buf *out)
 {
+	size_t *widths = widths_new(t); /* of the blocks that row i is in */
+
 	for (size_t i = 0; i < t->count; i++) {
 		const struct row *row = &t->rows[i];
 
-		for (size_t column = 0; column + 1 < row->count; column++)
-			put_padded(out, row->cells[column], characters(row->cells[column]),
-			    MAX(block_width(t, i, column) + TAB_PADDING, width_min));
+		for (size_t column = 0; has_column(t, i, column); column++) {
+			if (i == 0 || !has_column(t, i - 1, column))
+				widths[column] = MAX(block_width(t, i, column) + TAB_PADDING, width_min);
+			put_padded(out, row->cells[column], characters(row->cells[column]), widths[column]);
+		}
 		if (row->count > 0)
 			buf_put_bytes(out, row->cells[row->count - 1]);
 		buf_put_u8(out, '\n');
 	}
+	free(widths);
 }
