@@ -70,6 +70,10 @@ class Pages(harness.Case):
     def test_datacenter_that_is_not_there(self):
         self.open("/ui/dc9/services")
         self.browser.wait_text("#trouble", "No path to datacenter")
+        self.browser.wait_text("#link", "Not live")
+        self.browser.click("a.brand")
+        self.browser.wait_path("/ui/dc1/services")
+        self.browser.wait_text("#link", "Live")
 
 
 class OtherContentPath(harness.Case):
