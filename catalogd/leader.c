@@ -16,6 +16,7 @@
 #include "kv.h"
 #include "log.h"
 #include "mem.h"
+#include "version.h"
 #include "nodes.h"
 #include "raftlog.h"
 #include "structs.h"
@@ -208,7 +209,7 @@ own_node_alive(struct leader *l)
 	    .port = conf_int(conf, "ports.server", 8300)};
 
 	region_reset(l->region);
-	w.meta = service_meta(l->region, conf_str(conf, "consuld.version", "1.21.4"), "3",
+	w.meta = service_meta(l->region, conf_str(conf, "consuld.version", CONSULD_COMPAT_VERSION), "3",
 	    conf_int(conf, "ports.grpc", -1), conf_int(conf, "ports.grpc_tls", 8503));
 	member_alive(l, &w);
 }

@@ -12,6 +12,7 @@
 #include "helper.h"
 #include "log.h"
 #include "mem.h"
+#include "version.h"
 #include "net.h"
 #include "register.h"
 #include "run.h"
@@ -157,7 +158,7 @@ fill_meta(const struct conf *c, struct buf *b)
 			put_pair(b, &count, key, conf_map_value(c, "node_meta", i));
 	}
 	put_pair(b, &count, "consul-network-segment", "");
-	put_pair(b, &count, "consul-version", conf_str(c, "consuld.version", "1.21.4"));
+	put_pair(b, &count, "consul-version", conf_str(c, "consuld.version", CONSULD_COMPAT_VERSION));
 	mp_close(b, place, count);
 }
 

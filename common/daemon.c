@@ -7,10 +7,12 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -501,6 +503,31 @@ signals_open(struct daemon *d)
 		ev_signal_start(d->loop, &d->interrupt);
 }
 
+/*
+ * One daemon of a name in a run directory: a second one must not take the socket of the first. The lock is the process's and goes with
+ * it; the descriptor stays open.
+ */
+static int
+own_lock(const struct daemon *d)
+{
+	char path[PATH_BYTES_MAX];
+	int fd;
+
+	if (snprintf(path, sizeof path, "%s.lock", d->ops->name) >= (int)sizeof path)
+		panic("daemon: name too long: %s", d->ops->name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (fd != -1 && errno == EWOULDBLOCK)
+			log_errorx(d->ops->module, "another %s runs in this run directory", d->ops->name);
+		else
+			log_error(d->ops->module, "can not lock: path=%s", path);
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	return 0;
+}
+
 static int
 own_socket_open(struct daemon *d)
 {
@@ -512,6 +539,8 @@ own_socket_open(struct daemon *d)
 	d->service = (struct ipc_service){d->ops->methods, d->ops->method_count, d};
 	if (snprintf(path, sizeof path, "%s.sock", d->ops->name) >= (int)sizeof path)
 		panic("daemon: name too long: %s", d->ops->name);
+	if (own_lock(d) == -1)
+		return -1;
 	fd = net_listen_unix(path, 0660);
 	if (fd == -1) {
 		log_error(d->ops->module, "can not listen: path=%s", path);

@@ -9,9 +9,7 @@
 #include "json.h"
 #include "output.h"
 #include "uuid.h"
-
-/* The version of the contract; consuld reports the same one (cli.md 6.6 C11). */
-#define COMPAT_VERSION "1.21.4"
+#include "version.h"
 
 /* ---- info ---- */
 
@@ -103,7 +101,7 @@ version_run(struct invocation *in)
 	const char *format = flags_text(in->flags, "format", "pretty");
 
 	if (strcmp(format, "pretty") == 0) {
-		output_line("Consul v" COMPAT_VERSION);
+		output_line("Consul v" CONSULD_COMPAT_VERSION);
 		output_line("consuld " CONSULD_VERSION);
 		output_line(
 		    "Protocol 2 spoken by default, understands 2 to 3 (agent will automatically use protocol >2 when "
@@ -112,9 +110,10 @@ version_run(struct invocation *in)
 	}
 	if (strcmp(format, "json") != 0)
 		return command_fail("Unknown format: %s", format);
-	output_line("{\n   \"Version\": \"" COMPAT_VERSION "\",\n   \"Revision\": \"\",\n   \"Prerelease\": \"\",\n"
-		    "   \"BuildDate\": \"1970-01-01T00:00:01Z\",\n"
-		    "   \"RPC\": {\n      \"Default\": 2,\n      \"Min\": 2,\n      \"Max\": 3\n   }\n}");
+	output_line(
+	    "{\n   \"Version\": \"" CONSULD_COMPAT_VERSION "\",\n   \"Revision\": \"\",\n   \"Prerelease\": \"\",\n"
+	    "   \"BuildDate\": \"1970-01-01T00:00:01Z\",\n"
+	    "   \"RPC\": {\n      \"Default\": 2,\n      \"Min\": 2,\n      \"Max\": 3\n   }\n}");
 	return 0;
 }
 

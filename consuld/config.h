@@ -19,9 +19,7 @@
 #include "buf.h"
 #include "cdefs.h"
 #include "log.h"
-
-/* The version of the contract, reported wherever the reference reports its own. The only place. */
-#define CONSULD_COMPAT_VERSION "1.21.4"
+#include "version.h"
 
 struct config;
 

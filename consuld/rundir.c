@@ -204,7 +204,7 @@ rundir_committed(const struct rundir *r)
 	return sscanf(target, "gen.%u", &generation) == 1 ? generation : 0;
 }
 
-/* Sockets, generations and `current` of an earlier run. */
+/* Sockets, the daemons' locks, generations and `current` of an earlier run. */
 static void
 sweep(const struct rundir *r)
 {
@@ -227,7 +227,9 @@ sweep(const struct rundir *r)
 		if (strncmp(entry->d_name, "gen.", 4) == 0)
 			remove_tree(path);
 		else if (strncmp(entry->d_name, "current", 7) == 0 ||
-			 (length > 5 && strcmp(entry->d_name + length - 5, ".sock") == 0))
+			 (length > 5 && strcmp(entry->d_name + length - 5, ".sock") == 0) ||
+			 (length > 5 && strcmp(entry->d_name + length - 5, ".lock") == 0 &&
+			     strcmp(entry->d_name, "consuld.lock") != 0))
 			(void)unlink(path);
 	}
 	closedir(directory);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "version.h"
 
 /* What the reference's 1.21 announces, and we speak. */
 #define PROTOCOL_MIN 1
@@ -49,7 +50,8 @@ server_tags(struct self *s, const struct conf *c)
 	/* A development server elects itself without being told to, and does not say so. */
 	if (conf_bool(c, "bootstrap", false) && !conf_bool(c, "consuld.dev", false))
 		add_tag(s, "bootstrap", "1");
-	add_tag(s, "build", "%s:%s", conf_str(c, "consuld.version", "1.21.4"), conf_str(c, "consuld.revision", ""));
+	add_tag(s, "build", "%s:%s", conf_str(c, "consuld.version", CONSULD_COMPAT_VERSION),
+	    conf_str(c, "consuld.revision", ""));
 	add_tag(s, "dc", "%s", conf_str(c, "datacenter", "dc1"));
 	if (expect > 1)
 		add_tag(s, "expect", "%" PRId64, expect);
@@ -72,7 +74,8 @@ server_tags(struct self *s, const struct conf *c)
 static void
 client_tags(struct self *s, const struct conf *c)
 {
-	add_tag(s, "build", "%s:%s", conf_str(c, "consuld.version", "1.21.4"), conf_str(c, "consuld.revision", ""));
+	add_tag(s, "build", "%s:%s", conf_str(c, "consuld.version", CONSULD_COMPAT_VERSION),
+	    conf_str(c, "consuld.revision", ""));
 	add_tag(s, "dc", "%s", conf_str(c, "datacenter", "dc1"));
 	add_tag(s, "id", "%s", conf_str(c, "node_id", ""));
 	add_tag(s, "role", "node");
