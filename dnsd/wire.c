@@ -90,6 +90,14 @@ read_record(struct bytes message, size_t at, struct dns_query *q)
 	return at + 10 + length;
 }
 
+/* The root: a rejected query is logged by its name, too, and half a name is none. */
+static void
+name_clear(struct name *n)
+{
+	n->wire[0] = 0;
+	n->size = 1;
+}
+
 enum dns_verdict
 dns_query_read(struct bytes message, struct dns_query *out, enum dns_rcode *rcode)
 {
@@ -100,6 +108,7 @@ dns_query_read(struct bytes message, struct dns_query *out, enum dns_rcode *rcod
 	memset(out, 0, offsetof(struct dns_query, name));
 	out->edns = out->has_ecs = false;
 	out->edns_size = 0;
+	name_clear(&out->name);
 	if (message.size < DNS_HEADER_BYTES)
 		return DNS_DROP;
 	out->id = be16_at(p);
@@ -114,6 +123,8 @@ dns_query_read(struct bytes message, struct dns_query *out, enum dns_rcode *rcod
 	if (message.size == DNS_HEADER_BYTES)
 		return reject(DNS_REJECT_HEADER, DNS_REFUSED, rcode);
 	at = name_read(message, DNS_HEADER_BYTES, &out->name);
+	if (at == 0)
+		name_clear(&out->name);
 	if (at == 0 || (message.size > at && message.size - at < 2) || message.size - at == 3)
 		return reject(DNS_REJECT_HEADER, DNS_FORMERR, rcode);
 	out->type = 0;
