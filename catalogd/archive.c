@@ -21,6 +21,7 @@
 #include "archive_form.h"
 #include "log.h"
 #include "mem.h"
+#include "place.h"
 
 #define MODULE "agent.server.snapshot"
 #define HELPER "catalogd-snapshot"
@@ -104,25 +105,6 @@ on_child(struct ev_loop *loop, struct ev_child *w, int events)
 	answer(w->data, w->rstatus);
 }
 
-/* The helper lies beside this program. -1 with errno. */
-static int
-helper_path(char *path, size_t size)
-{
-	ssize_t length = readlink("/proc/self/exe", path, size - 1);
-	char *slash;
-
-	if (length == -1)
-		return -1;
-	path[length] = '\0';
-	slash = strrchr(path, '/');
-	if (slash == NULL || (size_t)(slash + 1 - path) + sizeof HELPER > size) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(slash + 1, HELPER);
-	return 0;
-}
-
 static int
 helper_start(struct archive *a, pid_t *pid)
 {
@@ -132,7 +114,7 @@ helper_start(struct archive *a, pid_t *pid)
 	posix_spawn_file_actions_t actions;
 	int error;
 
-	if (helper_path(path, sizeof path) == -1)
+	if (place_beside(HELPER, path, sizeof path) == -1)
 		return -1;
 	if ((error = posix_spawn_file_actions_init(&actions)) == 0) {
 		error = posix_spawn_file_actions_adddup2(&actions, a->out, ARCHIVE_HELPER_FD);

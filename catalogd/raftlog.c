@@ -577,7 +577,7 @@ on_status(void *ctx, const struct ipc_answer *answer)
 		/* It never ends by itself; an old raftd that refuses it can not be worked with. */
 		fatalx(MODULE, "raftd refuses its status: error=%s", log_quote_bytes(answer->error));
 	}
-	strcpy(leader_before, s->leader_id);
+	memcpy(leader_before, s->leader_id, sizeof leader_before);
 	s->connected = true;
 	s->term = mp_find_uint(answer->body, "Term");
 	s->no_space = mp_find_bool(answer->body, "NoSpace");
@@ -610,7 +610,7 @@ on_down(void *ctx)
 
 	l->status.connected = l->status.leader = l->status.leader_known = false;
 	l->status.leader_id[0] = l->status.leader_address[0] = '\0';
-	strcpy(l->status.state, "follower");
+	snprintf(l->status.state, sizeof l->status.state, "follower");
 	/* Pull's own callback comes behind this one; an element that waits to be committed is pulled again. */
 	buf_free(&l->stuck);
 	ev_timer_stop(l->c->loop, &l->retry);
@@ -627,7 +627,7 @@ raftlog_new(struct catalogd *c)
 	l->c = c;
 	random_bytes(&nonce, sizeof nonce);
 	l->proposals = proposals_new(nonce);
-	strcpy(l->status.state, "follower");
+	snprintf(l->status.state, sizeof l->status.state, "follower");
 	l->hold_ns = conf_duration(conf, "performance.rpc_hold_timeout", 7 * NS_PER_S);
 	if (bytes_to_u64(bytes_str(conf_str(conf, "consuld.catalog_reserve", "")), &l->reserve_bytes) == -1)
 		l->reserve_bytes = RESERVE_DEFAULT;

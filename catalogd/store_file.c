@@ -83,9 +83,9 @@ store_file_boot_id(char out[STORE_FILE_BOOT_MAX])
 		boot_id[got > 0 ? got : 0] = '\0';
 		boot_id[strcspn(boot_id, "\n")] = '\0';
 		if (boot_id[0] == '\0')
-			strcpy(boot_id, "unknown");
+			snprintf(boot_id, sizeof boot_id, "unknown");
 	}
-	strcpy(out, boot_id);
+	memcpy(out, boot_id, sizeof boot_id);
 }
 
 /* directory/name in a static buffer; a name too long for it opens nothing. */

@@ -22,6 +22,7 @@
 #include "ipc.h"
 #include "log.h"
 #include "mem.h"
+#include "place.h"
 #include "tail.h"
 
 #define ARGS_MAX 4096
@@ -255,13 +256,11 @@ cancelled(struct ipc_stream *s UNUSED, void *ctx)
 }
 
 static void
-refuse(struct ipc_stream *s, const char *fmt, const char *name, int error)
+refuse(struct ipc_stream *s, const char *text)
 {
-	char reason[128], text[PATH_BYTES_MAX + 256];
 	struct exec_answer a = {.exit = -1};
 	struct buf b = BUF_INIT(ANSWER_BYTES_MAX);
 
-	snprintf(text, sizeof text, fmt, name, check_text_errno(error, reason, sizeof reason));
 	a.error = bytes_str(text);
 	schema_encode(&exec_answer_schema, &a, &b);
 	ipc_reply(s, buf_bytes(&b));
@@ -287,7 +286,7 @@ exec_run(struct ipc_stream *s, struct bytes args, void *ctx UNUSED)
 {
 	struct exec_request q;
 	const char *bad;
-	char **argv, path[PATH_BYTES_MAX];
+	char **argv, path[PATH_BYTES_MAX], text[PATH_BYTES_MAX + 256], reason[128];
 	struct run *r;
 	int error = 0, fd;
 	pid_t pid;
@@ -297,13 +296,15 @@ exec_run(struct ipc_stream *s, struct bytes args, void *ctx UNUSED)
 		return;
 	}
 	if (!find_program(argv[0], path, sizeof path)) {
-		refuse(s, "exec: \"%s\": executable file not found in $PATH", argv[0], 0);
+		snprintf(text, sizeof text, "exec: \"%s\": executable file not found in $PATH", argv[0]);
+		refuse(s, text);
 		free_args(argv);
 		return;
 	}
 	fd = start(path, argv, &pid, &error);
 	if (fd == -1) {
-		refuse(s, "fork/exec %s: %s", path, error);
+		snprintf(text, sizeof text, "fork/exec %s: %s", path, check_text_errno(error, reason, sizeof reason));
+		refuse(s, text);
 	} else {
 		r = xcalloc(1, sizeof *r);
 		r->stream = s;
@@ -336,15 +337,11 @@ become_helper(const char *path, char *name, int fd)
 static void
 exec_spawn(struct ipc_stream *s, struct bytes args, void *ctx UNUSED)
 {
-	char path[PATH_BYTES_MAX], name[] = "check-http", *slash;
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof name);
+	char path[PATH_BYTES_MAX], name[] = "check-http";
 	int fd = ipc_stream_take_fd(s);
 	pid_t pid = -1;
 
-	if (fd != -1 && n > 0 && bytes_is(mp_find_str(args, "Program"), name)) {
-		path[n] = '\0';
-		slash = strrchr(path, '/');
-		strcpy(slash != NULL ? slash + 1 : path, name);
+	if (fd != -1 && bytes_is(mp_find_str(args, "Program"), name) && place_beside(name, path, sizeof path) == 0) {
 		pid = fork();
 		if (pid == 0)
 			become_helper(path, name, fd);

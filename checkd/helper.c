@@ -15,6 +15,7 @@
 #include "duration.h"
 #include "log.h"
 #include "mem.h"
+#include "place.h"
 
 #define LOG "agent"
 #define PATH_BYTES_MAX 4096
@@ -35,25 +36,6 @@ struct helper {
 	void (*lost)(void *ctx);
 	void *ctx;
 };
-
-/* path: of a program beside our own. */
-static int
-beside(const char *program, char *path, size_t size)
-{
-	ssize_t n = readlink("/proc/self/exe", path, size - 1);
-	char *slash;
-
-	if (n == -1)
-		return -1;
-	path[n] = '\0';
-	slash = strrchr(path, '/');
-	if (slash == NULL || (size_t)(slash + 1 - path) + strlen(program) + 1 > size) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(slash + 1, program);
-	return 0;
-}
 
 /* In the child, between fork and exec: nothing that allocates. */
 NORETURN static void
@@ -78,7 +60,7 @@ start_exec(int fd)
 	char path[PATH_BYTES_MAX], name[] = "check-exec";
 	pid_t pid;
 
-	if (beside(name, path, sizeof path) == -1 || access(path, X_OK) == -1)
+	if (place_beside(name, path, sizeof path) == -1 || access(path, X_OK) == -1)
 		return -1;
 	pid = fork();
 	if (pid == 0)

@@ -101,8 +101,8 @@ go_type(const struct field *f, char *out, size_t size)
 	};
 	char sub[64];
 
-	if (f->kind < FIELD_STRUCT)
-		return fixed[f->kind];
+	if (f->kind < FIELD_STRUCT || out == NULL)
+		return f->kind < FIELD_STRUCT ? fixed[f->kind] : "struct";
 	go_struct_type(f->of, sub, sizeof sub);
 	snprintf(out, size, "%s%s", f->kind == FIELD_LIST ? "[]" : f->kind == FIELD_MAP ? "map[string]" : "", sub);
 	return out;

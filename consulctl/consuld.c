@@ -20,19 +20,13 @@ const struct command agent_commands[] = {
     {NULL},
 };
 
-/* ../sbin/consuld beside our own place: build tree, DESTDIR and installation look the same. */
+/* Build tree, DESTDIR and installation look the same. */
 static char *
 consuld_path(void)
 {
-	char self[4096], *slash;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	char path[4096];
 
-	if (n == -1)
-		return NULL;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	return xasprintf("%s/../sbin/consuld", self);
+	return place_beside("../sbin/consuld", path, sizeof path) == -1 ? NULL : xstrdup(path);
 }
 
 int
@@ -41,7 +35,7 @@ consuld_exec(char **argv)
 	char *path = consuld_path();
 
 	if (path == NULL)
-		return command_fail("consulctl: /proc/self/exe: %s", strerror(errno));
+		return command_fail("consulctl: where this program lies: %s", strerror(errno));
 	execv(path, argv);
 	command_fail("consulctl: %s: %s", path, strerror(errno));
 	free(path);

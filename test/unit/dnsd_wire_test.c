@@ -1,6 +1,7 @@
 /*
  * dnsd_wire_test.c - what is left of a query that can not be read
  */
+#include "mem.h"
 #include "wire.h"
 
 #include <setjmp.h>

@@ -526,8 +526,8 @@ test_every_cut(void **unused)
 	static const char *const REQUESTS[] = {
 	    "PUT /v1/kv/cut HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
 	    "PUT /v1/kv/cut HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
-	    "PUT /v1/kv/cut HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: "
-	    "x\r\n\r\n",
+	    ("PUT /v1/kv/cut HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: "
+	     "x\r\n\r\n"),
 	};
 
 	(void)unused;
@@ -1006,6 +1006,39 @@ test_service_summaries(void **unused)
 	    "\"ChecksPassing\":2,\"ChecksWarning\":0,\"ChecksCritical\":0,");
 }
 
+/* What the log says of requests, and that tokens are not in it. */
+static void
+test_log_lines(void **unused)
+{
+	static char text[8192];
+	int fds[2], saved = dup(STDERR_FILENO);
+	ssize_t n;
+
+	(void)unused;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_not_equal(dup2(fds[1], STDERR_FILENO), -1);
+	log_set_level(LOG_DEBUG_LEVEL);
+	EXCHANGE("GET /v1/kv/fail?token=s3cret&stale HTTP/1.1\r\nHost: x\r\nX-Consul-Token: s3cret\r\n\r\n",
+	    "No cluster leader");
+	EXCHANGE("GET /v1/kv/?a=b&token=s3cret HTTP/1.1\r\nHost: x\r\n\r\n", "Missing key name");
+	log_set_level(LOG_ERROR_LEVEL);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(fds[1]);
+	n = read(fds[0], text, sizeof text - 1);
+	close(fds[0]);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_null(strstr(text, "s3cret"));
+	assert_non_null(
+	    strstr(text, "[ERROR] agent.http: Request error: method=GET url=/v1/kv/fail?token=<hidden>&stale "
+			 "from=127.0.0.1:1234 error=\"No cluster leader\""));
+	assert_non_null(strstr(text, "[ERROR] agent.http: Request error: method=GET url=/v1/kv/?a=b&token=<hidden> "
+				     "from=127.0.0.1:1234 error=\"Missing key name\""));
+	assert_non_null(strstr(text, "[DEBUG] agent.http: Request finished: method=GET "
+				     "url=/v1/kv/fail?token=<hidden>&stale from=127.0.0.1:1234 latency="));
+}
+
 static void
 test_configured_limits(void **unused)
 {
@@ -1047,6 +1080,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_reads_ahead_within_bounds, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_deadlines, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_connections_per_client, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_log_lines, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_session_bodies, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_service_summaries, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_configured_limits, setup, teardown),
