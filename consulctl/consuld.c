@@ -10,6 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mem.h"
+#include "place.h"
+
 static const struct flag no_flags[] = {{NULL}};
 
 const struct command agent_commands[] = {
