@@ -15,6 +15,7 @@
 #include "log.h"
 #include "reply.h"
 #include "trace.h"
+#include "version.h"
 
 #define MODULE "agent.http"
 #define CIDRS_MAX 64
@@ -72,19 +73,13 @@ request_configure(struct daemon *d)
 	config = (struct request_config){
 	    .daemon = d,
 	    .datacenter = conf_str(c, "datacenter", "dc1"),
-	    .primary_datacenter = conf_str(c, "primary_datacenter", ""),
 	    .node_name = conf_str(c, "node_name", ""),
-	    .version = conf_str(c, "consuld.version", "1.21.4"),
+	    .version = conf_str(c, "consuld.version", CONSULD_COMPAT_VERSION),
 	    .build_date = conf_str(c, "consuld.build_date", "2025-08-13T17:24:49Z"),
-	    .log_level = conf_str(c, "log_level", "INFO"),
 	    .content_path = conf_str(c, "ui_config.content_path", "/ui/"),
 	    .ui = conf_bool(c, "ui_config.enabled", false),
-	    .dev = conf_bool(c, "consuld.dev", false),
-	    .debug = conf_bool(c, "enable_debug", false),
 	    .acl = conf_bool(c, "acl.enabled", false),
-	    .server = conf_bool(c, "server", false),
 	    .use_cache = conf_bool(c, "http_config.use_cache", true),
-	    .coordinates = !conf_bool(c, "disable_coordinates", false),
 	    .printable_filter = !conf_bool(c, "disable_http_unprintable_char_filter", false),
 	    .kv_value_max = conf_int(c, "limits.kv_max_value_size", 524288),
 	    .txn_bytes_max = conf_int(c, "limits.txn_max_req_len", 524288),

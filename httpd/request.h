@@ -43,9 +43,9 @@ struct request {
 /* What handlers know of the configuration; refilled at a reload. */
 struct request_config {
 	struct daemon *daemon;
-	const char *datacenter, *primary_datacenter, *node_name, *version, *build_date, *log_level;
+	const char *datacenter, *node_name, *version, *build_date;
 	const char *content_path;
-	bool ui, dev, debug, acl, server, use_cache, coordinates, printable_filter;
+	bool ui, acl, use_cache, printable_filter;
 	int64_t kv_value_max, txn_bytes_max;
 	int64_t default_query_ns, max_query_ns, rpc_hold_ns, discovery_max_stale_ns;
 };

@@ -21,8 +21,7 @@ struct request;
 #define ROUTE_CONSISTENCY (1u << 5) /* answers carry X-Consul-Effective-Consistency */
 #define ROUTE_META_ALWAYS (1u << 6) /* failed answers carry the query headers, too */
 #define ROUTE_OWN_OPTIONS (1u << 7) /* OPTIONS is answered with {} (prepared queries) */
-#define ROUTE_BODY_KV (1u << 8)     /* body limit: limits.kv_max_value_size */
-#define ROUTE_BODY_TXN (1u << 9)    /* ... the larger of it and limits.txn_max_req_len */
+#define ROUTE_BODY_TXN (1u << 9)    /* body limit: the larger of limits.txn_max_req_len and kv_max_value_size */
 #define ROUTE_LATER (1u << 10)      /* not in this version; what: the capability's name */
 
 struct route {
