@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "mem.h"
+
 /* A rejected query is logged by its name: nothing of a name that was read half, or of the query before, may be in it. */
 static void
 test_a_rejected_query_has_no_name(void **state)
