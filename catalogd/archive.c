@@ -224,6 +224,9 @@ archive_free(struct archive *a)
 {
 	if (a == NULL)
 		return;
+	/* the asker's connection is closed after us */
+	if (a->stream != NULL)
+		ipc_stream_watch(a->stream, NULL, NULL, NULL);
 	if (a->out != -1) {
 		ev_child_stop(a->c->loop, &a->child);
 		close(a->out);
