@@ -3,7 +3,7 @@
  *
  * A message is one version byte, then fixed fields, all big-endian:
  *	type (1) flags (1) from (16) to (16) term (8) index (8) log term (8) hint index (8) hint term (8) commit (8)
- *	entries (4) runs (4), then for each run: first (8) term (8), then for each entry: type (1) bytes (4) data.
+ *	round (8) lease in ns (8) entries (4) runs (4), then for each run: first (8) term (8), then for each entry: type (1) bytes (4) data.
  */
 #include "message.h"
 
@@ -14,9 +14,10 @@
 #include "mem.h"
 #include "mp.h"
 
-#define MESSAGE_VERSION 1
-#define MESSAGE_HEAD_BYTES 91u
+#define MESSAGE_VERSION 2
+#define MESSAGE_HEAD_BYTES 107u
 #define MESSAGE_REJECT 1u
+#define MESSAGE_TRANSFER 2u
 #define RUN_BYTES 16u
 #define ENTRY_HEAD_BYTES 5u
 
@@ -150,7 +151,7 @@ message_encode(
 {
 	buf_put_u8(out, MESSAGE_VERSION);
 	buf_put_u8(out, (uint8_t)m->type);
-	buf_put_u8(out, m->reject ? MESSAGE_REJECT : 0);
+	buf_put_u8(out, (uint8_t)((m->reject ? MESSAGE_REJECT : 0) | (m->transfer ? MESSAGE_TRANSFER : 0)));
 	id_put(out, m->from);
 	id_put(out, m->to);
 	buf_put_be64(out, m->term);
@@ -159,6 +160,8 @@ message_encode(
 	buf_put_be64(out, m->hint_index);
 	buf_put_be64(out, m->hint_term);
 	buf_put_be64(out, m->commit);
+	buf_put_be64(out, m->round);
+	buf_put_be64(out, m->lease_ns);
 	buf_put_be32(out, m->entries);
 	buf_put_be32(out, m->run_count);
 	for (uint32_t i = 0; i < m->run_count; i++) {
@@ -202,11 +205,12 @@ message_decode(struct bytes data, struct message_in *out)
 	size_t left;
 
 	*out = (struct message_in){0};
-	if (data.size < MESSAGE_HEAD_BYTES || p[0] != MESSAGE_VERSION || p[1] < RAFT_VOTE || p[1] > RAFT_APPEND_REPLY ||
-	    (p[2] & ~MESSAGE_REJECT) != 0)
+	if (data.size < MESSAGE_HEAD_BYTES || p[0] != MESSAGE_VERSION || p[1] < RAFT_VOTE || p[1] > RAFT_TIMEOUT_NOW ||
+	    (p[2] & ~(MESSAGE_REJECT | MESSAGE_TRANSFER)) != 0)
 		return -1;
 	m->type = (enum raft_message_type)p[1];
-	m->reject = p[2] != 0;
+	m->reject = (p[2] & MESSAGE_REJECT) != 0;
+	m->transfer = (p[2] & MESSAGE_TRANSFER) != 0;
 	m->from = raft_id_from_bytes(p + 3);
 	m->to = raft_id_from_bytes(p + 19);
 	m->term = be64_at(p + 35);
@@ -215,8 +219,10 @@ message_decode(struct bytes data, struct message_in *out)
 	m->hint_index = be64_at(p + 59);
 	m->hint_term = be64_at(p + 67);
 	m->commit = be64_at(p + 75);
-	m->entries = be32_at(p + 83);
-	m->run_count = be32_at(p + 87);
+	m->round = be64_at(p + 83);
+	m->lease_ns = be64_at(p + 91);
+	m->entries = be32_at(p + 99);
+	m->run_count = be32_at(p + 103);
 	p += MESSAGE_HEAD_BYTES;
 	left = data.size - MESSAGE_HEAD_BYTES;
 	if (m->type != RAFT_APPEND && (m->entries != 0 || m->run_count != 0))

@@ -314,7 +314,7 @@ node_propose(struct node *n, uint64_t term, const struct bytes *data, size_t cou
 {
 	size_t bytes = 0;
 
-	if (raft_role(n->raft) != RAFT_LEADER)
+	if (raft_role(n->raft) != RAFT_LEADER || raft_transferring(n->raft))
 		return NODE_NOT_LEADER;
 	if (term != raft_term(n->raft))
 		return NODE_TERM_CHANGED;

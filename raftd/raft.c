@@ -34,9 +34,11 @@ struct progress {
 	struct raft_id id;
 	enum progress_state state;
 	uint64_t match, next;
-	bool paused;   /* PROBE: the one is under way */
-	bool granted;  /* to the candidate that we are */
-	bool answered; /* that candidate */
+	bool paused;    /* PROBE: the one is under way */
+	bool granted;   /* to the candidate that we are, or would be */
+	bool answered;  /* that candidate */
+	bool active;    /* heard of since the leader last counted */
+	uint64_t round; /* the latest of ours that it answered */
 	/* REPLICATE: last index of each APPEND under way, a ring */
 	uint64_t *inflight;
 	uint32_t inflight_first, inflight_count;
@@ -69,6 +71,17 @@ struct raft {
 	uint64_t commit;
 	uint32_t elapsed, timeout; /* ticks */
 	uint64_t noop;
+	bool prevoting; /* a follower asks whether it would be elected */
+
+	uint64_t now, round;             /* our clock; the round that APPENDs belong to (a time of that clock) */
+	uint64_t lease_ns, lease_max_ns; /* 0: no lease */
+	uint64_t promise;                /* no vote before this time */
+	uint64_t term_first;             /* leader: its first entry */
+	uint32_t quorum_elapsed;         /* leader: ticks since the followers were counted */
+	bool lease_given_up;             /* for the rest of the term */
+	struct raft_id transferee;       /* leadership shall go to it */
+	uint32_t transfer_elapsed;
+	bool transfer_sent;
 	bool append_wanted; /* entries or a commit index that the followers do not know */
 
 	bool hard_dirty;
@@ -79,7 +92,7 @@ struct raft {
 	uint64_t saving_last;
 	struct raft_hard saving_hard;
 
-	struct queue now, held;
+	struct queue direct, held;
 	uint64_t refused;
 	uint64_t *matches;      /* scratch, one for each voter */
 	struct terms_run *runs; /* scratch: runs of the message handed out last */
@@ -87,6 +100,7 @@ struct raft {
 };
 
 static void become_leader(struct raft *r);
+static void stand(struct raft *r, bool transfer);
 
 /* ---- queues ---- */
 
@@ -121,7 +135,7 @@ send_now(struct raft *r, struct raft_message *m)
 {
 	m->from = r->self;
 	m->term = r->hard.term;
-	queue_put(&r->now, m, 0);
+	queue_put(&r->direct, m, 0);
 }
 
 /* For messages that speak of our state: they wait until all of it is durable. */
@@ -138,6 +152,96 @@ send_durable(struct raft *r, struct raft_message *m)
 	m->from = r->self;
 	m->term = r->hard.term;
 	queue_put(&r->held, m, save);
+}
+
+/* ---- rounds and the lease ---- */
+
+static int
+u64_descending(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x > y ? -1 : x < y;
+}
+
+/* Rounds are times of our clock, each a new one: whatever is sent from now on belongs to this one. */
+static void
+round_begin(struct raft *r)
+{
+	r->round = MAX(r->round + 1, r->now);
+	r->append_wanted = true;
+}
+
+/* The latest round that most voters, ourselves among them, have answered. */
+static uint64_t
+round_answered(const struct raft *r)
+{
+	for (size_t i = 0; i < r->voter_count; i++)
+		r->matches[i] = &r->voters[i] == r->own ? UINT64_MAX : r->voters[i].round;
+	qsort(r->matches, r->voter_count, sizeof *r->matches, u64_descending);
+	return r->matches[r->voter_count / 2];
+}
+
+/* Its followers' promises end later: they count from when they heard, and add the bound on the clocks' drift. */
+static uint64_t
+lease_end(const struct raft *r)
+{
+	uint64_t round;
+
+	if (r->role != RAFT_LEADER || (r->lease_given_up && !PLANTED(LEASE_KEPT)))
+		return 0;
+	round = round_answered(r);
+	if (round == UINT64_MAX)
+		return UINT64_MAX;
+	if (PLANTED(LEASE_TOO_LONG) && round > 0)
+		round += r->lease_ns;
+	return round == 0 || r->lease_ns == 0 ? 0 : round + r->lease_ns;
+}
+
+/* A leader's lease may be running: no vote for anybody. */
+static bool
+promised(const struct raft *r)
+{
+	return r->lease_max_ns > 0 && (r->now < r->promise || r->now < lease_end(r));
+}
+
+static void
+promise_make(struct raft *r, uint64_t lease_ns)
+{
+	if (!PLANTED(VOTE_IN_LEASE))
+		r->promise = MAX(r->promise, r->now + lease_ns + lease_ns / RAFT_DRIFT_DIVISOR);
+}
+
+void
+raft_time(struct raft *r, uint64_t now_ns)
+{
+	r->now = MAX(r->now, now_ns);
+}
+
+uint64_t
+raft_lease_until(const struct raft *r)
+{
+	if (r->role != RAFT_LEADER || (MIN(r->commit, r->stable) < r->term_first && !PLANTED(READ_EARLY)))
+		return 0;
+	return lease_end(r);
+}
+
+uint64_t
+raft_read_begin(struct raft *r, uint64_t *index)
+{
+	if (r->role != RAFT_LEADER || (r->commit < r->term_first && !PLANTED(READ_EARLY)))
+		return 0;
+	round_begin(r);
+	*index = r->commit;
+	return r->round;
+}
+
+uint64_t
+raft_round(const struct raft *r)
+{
+	if (r->role != RAFT_LEADER)
+		return 0;
+	return PLANTED(READ_UNCONFIRMED) ? UINT64_MAX : round_answered(r);
 }
 
 /* ---- roles ---- */
@@ -166,6 +270,8 @@ become_follower(struct raft *r, uint64_t term, struct raft_id leader)
 		r->hard_dirty = !PLANTED(TERM_UNSAVED);
 	}
 	r->role = RAFT_FOLLOWER;
+	r->prevoting = false;
+	r->transferee = (struct raft_id){0};
 	r->leader = leader;
 	timeout_reset(r);
 }
@@ -179,17 +285,20 @@ votes_count(struct raft *r)
 		granted += r->voters[i].granted;
 		answered += r->voters[i].answered;
 	}
-	if (granted > r->voter_count / 2 || (PLANTED(MINORITY_ELECTS) && granted == r->voter_count / 2))
-		become_leader(r);
-	else if (answered - granted > r->voter_count / 2)
+	if (granted > r->voter_count / 2 || (PLANTED(MINORITY_ELECTS) && granted == r->voter_count / 2)) {
+		if (r->prevoting)
+			stand(r, false);
+		else
+			become_leader(r);
+	} else if (answered - granted > r->voter_count / 2)
 		become_follower(r, r->hard.term, (struct raft_id){0});
 }
 
-void
-raft_campaign(struct raft *r)
+/* transfer: the leader has asked for it, and has given up its lease before. */
+static void
+stand(struct raft *r, bool transfer)
 {
-	if (!r->may_campaign || r->own == NULL || r->role == RAFT_LEADER)
-		return;
+	r->prevoting = false;
 	r->hard = (struct raft_hard){.term = r->hard.term + 1, .vote = r->self};
 	r->hard_dirty = true;
 	r->role = RAFT_CANDIDATE;
@@ -203,11 +312,38 @@ raft_campaign(struct raft *r)
 		if (p != r->own)
 			send_durable(r, &(struct raft_message){.type = RAFT_VOTE,
 					    .to = p->id,
+					    .transfer = transfer,
 					    .index = r->log.last,
 					    .log_term = terms_last_term(&r->log)});
 	}
 	if (PLANTED(OWN_VOTE_UNSAVED))
 		votes_count(r);
+}
+
+void
+raft_campaign(struct raft *r)
+{
+	if (r->may_campaign && r->own != NULL && r->role != RAFT_LEADER && !promised(r))
+		stand(r, false);
+}
+
+/* Nothing changes, not even the term, until most say that they would vote for us. */
+static void
+prevote(struct raft *r)
+{
+	become_follower(r, r->hard.term, (struct raft_id){0});
+	r->prevoting = true;
+	for (size_t i = 0; i < r->voter_count; i++) {
+		struct progress *p = &r->voters[i];
+
+		p->granted = p->answered = p == r->own;
+		if (p != r->own)
+			send_durable(r, &(struct raft_message){.type = RAFT_PRE_VOTE,
+					    .to = p->id,
+					    .index = r->log.last,
+					    .log_term = terms_last_term(&r->log)});
+	}
+	votes_count(r);
 }
 
 static void
@@ -224,21 +360,17 @@ become_leader(struct raft *r)
 		p->next = r->log.last + 1;
 		p->paused = false;
 		p->inflight_count = 0;
+		p->active = false;
+		p->round = 0;
 	}
+	r->quorum_elapsed = 0;
+	r->lease_given_up = false;
 	terms_append(&r->log, r->hard.term, 1);
-	r->noop = r->log.last;
+	r->noop = r->term_first = r->log.last;
 	r->append_wanted = true;
 }
 
 /* ---- the leader ---- */
-
-static int
-u64_descending(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x > y ? -1 : x < y;
-}
 
 /* Entries of an older term are never committed by counting replicas: only by an entry of this term behind them. */
 static void
@@ -268,6 +400,8 @@ append_send(struct raft *r, struct progress *p, uint64_t prev, uint32_t entries)
 			.index = prev,
 			.log_term = terms_at(&r->log, prev),
 			.commit = r->commit,
+			.round = r->round,
+			.lease_ns = r->lease_ns,
 			.entries = entries,
 		    });
 }
@@ -327,6 +461,7 @@ step_vote(struct raft *r, const struct raft_message *m)
 			r->hard.vote = m->from;
 			r->hard_dirty = true;
 		}
+		r->prevoting = false;
 		timeout_reset(r);
 	}
 	send_durable(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .to = m->from, .reject = !grant});
@@ -342,6 +477,36 @@ step_vote_reply(struct raft *r, const struct raft_message *m)
 	p->answered = true;
 	p->granted = !m->reject;
 	votes_count(r);
+}
+
+/* Whether we would vote for it: not while there is a leader. */
+static void
+step_pre_vote(struct raft *r, const struct raft_message *m)
+{
+	uint64_t last_term = terms_last_term(&r->log);
+	bool current = m->log_term > last_term || (m->log_term == last_term && m->index >= r->log.last);
+	bool led = r->role == RAFT_LEADER || (!raft_id_is_none(r->leader) && r->elapsed < r->election_ticks);
+
+	send_durable(r, &(struct raft_message){.type = RAFT_PRE_VOTE_REPLY, .to = m->from, .reject = !current || led});
+}
+
+static void
+step_pre_vote_reply(struct raft *r, const struct raft_message *m)
+{
+	struct progress *p = progress_of(r, m->from);
+
+	if (!r->prevoting || p == NULL || p->answered)
+		return;
+	p->answered = true;
+	p->granted = !m->reject;
+	votes_count(r);
+}
+
+static void
+step_timeout_now(struct raft *r, const struct raft_message *m)
+{
+	if (r->role == RAFT_FOLLOWER && r->may_campaign && r->own != NULL && raft_id_equal(m->from, r->leader))
+		stand(r, true);
 }
 
 /* The entries of an APPEND make sense in themselves. */
@@ -411,6 +576,7 @@ append_reject(struct raft *r, const struct raft_message *m)
 			    .to = m->from,
 			    .index = m->index,
 			    .reject = true,
+			    .round = m->round,
 			    .hint_index = hint,
 			    .hint_term = terms_at(&r->log, hint)});
 }
@@ -420,14 +586,17 @@ step_append(struct raft *r, const struct raft_message *m, struct raft_accepted *
 {
 	uint64_t end = m->index + m->entries, conflict;
 
-	if (r->role == RAFT_LEADER || !runs_are_sane(m)) {
+	if (r->role == RAFT_LEADER || !runs_are_sane(m) || (r->lease_max_ns > 0 && m->lease_ns > r->lease_max_ns)) {
 		r->refused++; /* two leaders in a term, or nonsense */
 		return;
 	}
 	become_follower(r, m->term, m->from);
+	if (r->lease_max_ns > 0)
+		promise_make(r, m->lease_ns);
 	/* what is committed here is in every later leader's log: nothing to compare */
 	if (end <= r->commit) {
-		send_durable(r, &(struct raft_message){.type = RAFT_APPEND_REPLY, .to = m->from, .index = r->commit});
+		send_durable(r, &(struct raft_message){
+				    .type = RAFT_APPEND_REPLY, .to = m->from, .round = m->round, .index = r->commit});
 		return;
 	}
 	if (m->index > r->log.last || (m->index >= r->log.base_index && terms_at(&r->log, m->index) != m->log_term)) {
@@ -442,7 +611,8 @@ step_append(struct raft *r, const struct raft_message *m, struct raft_accepted *
 	if (conflict <= end)
 		entries_take(r, m, conflict, accepted);
 	r->commit = MAX(r->commit, MIN(m->commit, PLANTED(COMMIT_UNCOMPARED) ? r->log.last : end));
-	send_durable(r, &(struct raft_message){.type = RAFT_APPEND_REPLY, .to = m->from, .index = end});
+	send_durable(
+	    r, &(struct raft_message){.type = RAFT_APPEND_REPLY, .to = m->from, .round = m->round, .index = end});
 }
 
 static void
@@ -460,6 +630,36 @@ step_rejected(struct raft *r, struct progress *p, const struct raft_message *m)
 	follower_feed(r, p, false);
 }
 
+/* When the next leader has all that we have, it need not wait; but first our lease must be over, and it is not taken again in this term. */
+static void
+transfer_try(struct raft *r, struct progress *p)
+{
+	if (r->transfer_sent || p->match != r->log.last)
+		return;
+	r->lease_given_up = r->transfer_sent = true;
+	send_now(r, &(struct raft_message){.type = RAFT_TIMEOUT_NOW, .to = p->id, .index = r->log.last});
+}
+
+bool
+raft_transfer(struct raft *r, struct raft_id to)
+{
+	struct progress *p = progress_of(r, to);
+
+	if (r->role != RAFT_LEADER || p == NULL || p == r->own || !raft_id_is_none(r->transferee))
+		return false;
+	r->transferee = to;
+	r->transfer_elapsed = 0;
+	r->transfer_sent = false;
+	transfer_try(r, p);
+	return true;
+}
+
+bool
+raft_transferring(const struct raft *r)
+{
+	return !raft_id_is_none(r->transferee);
+}
+
 static void
 step_append_reply(struct raft *r, const struct raft_message *m)
 {
@@ -467,6 +667,12 @@ step_append_reply(struct raft *r, const struct raft_message *m)
 
 	if (r->role != RAFT_LEADER || p == NULL)
 		return;
+	if (m->round > r->round) {
+		r->refused++;
+		return;
+	}
+	p->active = true;
+	p->round = MAX(p->round, PLANTED(LEASE_FROM_ANSWER) ? r->now : m->round);
 	if (m->reject) {
 		step_rejected(r, p, m);
 		return;
@@ -489,14 +695,19 @@ step_append_reply(struct raft *r, const struct raft_message *m)
 	commit_advance(r);
 	if (p->next <= r->log.last)
 		follower_feed(r, p, false);
+	if (raft_id_equal(p->id, r->transferee))
+		transfer_try(r, p);
 }
 
 /* An older term speaks: tell it ours. */
 static void
 step_outdated(struct raft *r, const struct raft_message *m)
 {
-	if (m->type == RAFT_VOTE)
-		send_durable(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .to = m->from, .reject = true});
+	if (m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE)
+		send_durable(
+		    r, &(struct raft_message){.type = m->type == RAFT_VOTE ? RAFT_VOTE_REPLY : RAFT_PRE_VOTE_REPLY,
+			   .to = m->from,
+			   .reject = true});
 	else if (m->type == RAFT_APPEND)
 		send_durable(r, &(struct raft_message){
 				    .type = RAFT_APPEND_REPLY, .to = m->from, .index = m->index, .reject = true});
@@ -506,11 +717,15 @@ void
 raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *accepted)
 {
 	*accepted = (struct raft_accepted){0};
-	if (raft_id_is_none(m->from) || raft_id_equal(m->from, r->self) || m->term == 0 || m->type < RAFT_VOTE ||
-	    m->type > RAFT_APPEND_REPLY) {
+	if (raft_id_is_none(m->from) || raft_id_equal(m->from, r->self) ||
+	    (m->term == 0 && m->type != RAFT_PRE_VOTE && m->type != RAFT_PRE_VOTE_REPLY) || m->type < RAFT_VOTE ||
+	    m->type > RAFT_TIMEOUT_NOW) {
 		r->refused++;
 		return;
 	}
+	/* not even its term is taken: the leader is alive, and would have to go */
+	if ((m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE) && !m->transfer && promised(r))
+		return;
 	if (m->term > r->hard.term)
 		become_follower(r, m->term, (struct raft_id){0});
 	if (m->term < r->hard.term) {
@@ -530,29 +745,69 @@ raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *ac
 	case RAFT_APPEND_REPLY:
 		step_append_reply(r, m);
 		break;
+	case RAFT_PRE_VOTE:
+		step_pre_vote(r, m);
+		break;
+	case RAFT_PRE_VOTE_REPLY:
+		step_pre_vote_reply(r, m);
+		break;
+	case RAFT_TIMEOUT_NOW:
+		step_timeout_now(r, m);
+		break;
 	}
 }
 
 /* ---- time, proposals ---- */
+
+/* A leader that hears from no quorum is none: it steps back, so that clients look elsewhere. */
+static bool
+quorum_heard(struct raft *r)
+{
+	size_t heard = 0;
+
+	if (++r->quorum_elapsed < r->election_ticks)
+		return true;
+	r->quorum_elapsed = 0;
+	for (size_t i = 0; i < r->voter_count; i++) {
+		heard += r->voters[i].active || &r->voters[i] == r->own;
+		r->voters[i].active = false;
+	}
+	return heard > r->voter_count / 2;
+}
+
+static void
+leader_tick(struct raft *r)
+{
+	if (!quorum_heard(r)) {
+		become_follower(r, r->hard.term, (struct raft_id){0});
+		return;
+	}
+	if (!raft_id_is_none(r->transferee) && ++r->transfer_elapsed >= r->election_ticks)
+		r->transferee = (struct raft_id){0};
+	if (r->elapsed < r->heartbeat_ticks)
+		return;
+	r->elapsed = 0;
+	/* a probe without an answer was lost: once more */
+	for (size_t i = 0; i < r->voter_count; i++)
+		r->voters[i].paused = false;
+	r->append_wanted = true; /* begins a round */
+}
 
 void
 raft_tick(struct raft *r)
 {
 	r->elapsed++;
 	if (r->role == RAFT_LEADER) {
-		if (r->elapsed < r->heartbeat_ticks)
-			return;
-		r->elapsed = 0;
-		/* a probe without an answer was lost: once more */
-		for (size_t i = 0; i < r->voter_count; i++)
-			r->voters[i].paused = false;
-		followers_feed(r, true);
+		leader_tick(r);
 		return;
 	}
-	if (r->elapsed < r->timeout)
+	if (r->elapsed < r->timeout || promised(r))
 		return;
 	if (r->may_campaign && r->own != NULL) {
-		raft_campaign(r);
+		if (r->voter_count == 1)
+			raft_campaign(r);
+		else
+			prevote(r);
 		return;
 	}
 	become_follower(r, r->hard.term, (struct raft_id){0});
@@ -569,7 +824,7 @@ raft_propose(struct raft *r, uint32_t count)
 {
 	uint64_t first = r->log.last + 1;
 
-	if (r->role != RAFT_LEADER || count == 0)
+	if (r->role != RAFT_LEADER || count == 0 || raft_transferring(r))
 		return 0;
 	terms_append(&r->log, r->hard.term, count);
 	r->append_wanted = true;
@@ -651,12 +906,14 @@ runs_cut(struct raft *r, uint64_t first, uint64_t last)
 bool
 raft_message(struct raft *r, struct raft_message *out)
 {
-	if (r->append_wanted && r->role == RAFT_LEADER)
+	if (r->append_wanted && r->role == RAFT_LEADER) {
+		round_begin(r);
 		followers_feed(r, true);
+	}
 	r->append_wanted = false;
-	while (r->now.count > 0) {
-		*out = r->now.items[r->now.first].message;
-		queue_pop(&r->now);
+	while (r->direct.count > 0) {
+		*out = r->direct.items[r->direct.first].message;
+		queue_pop(&r->direct);
 		/* of a term that is over, or of entries that were compacted away meanwhile */
 		if (r->role != RAFT_LEADER || out->term != r->hard.term || out->index < r->log.base_index)
 			continue;
@@ -712,6 +969,14 @@ raft_new(const struct raft_params *params)
 	r->random = params->random;
 	r->random_ctx = params->random_ctx;
 	r->hard = params->hard;
+	r->now = params->now;
+	r->lease_ns = params->lease_ns;
+	r->lease_max_ns = params->lease_max_ns;
+	if (r->lease_ns > r->lease_max_ns)
+		panic("raft: a longer lease than is allowed");
+	/* what it promised before it ended it does not know any more */
+	if (r->voter_count > 1 && r->hard.term > 0 && !PLANTED(PROMISE_FORGOTTEN))
+		promise_make(r, r->lease_max_ns);
 	terms_copy(&r->log, params->log);
 	r->commit = MAX(params->commit, r->log.base_index);
 	if (r->commit > r->log.last)
@@ -731,7 +996,7 @@ raft_free(struct raft *r)
 	terms_free(&r->log);
 	free(r->voters);
 	free(r->matches);
-	free(r->now.items);
+	free(r->direct.items);
 	free(r->held.items);
 	free(r->runs);
 	free(r);

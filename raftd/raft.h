@@ -15,8 +15,16 @@
  * Promise: raft_message() never hands out a message whose content depends on something that is not durable yet.
  * All memory is bounded: messages queue up to RAFT_MESSAGES_MAX, more are dropped (Raft takes that as loss).
  *
- * One configuration of voters, given at the start. Pre-vote, lease, read-index, changes of membership, transfer and snapshots
- * for followers are not here yet; a follower that needs entries before the log's base is not served.
+ * Elections: whoever misses the leader first asks whether it would be elected (pre-vote), so that a server that comes back does not
+ * disturb; a leader that hears from no quorum for election_ticks steps back.
+ *
+ * Reads: each APPEND carries its round, a time of the leader's clock at which, or after which, it was sent; answers repeat it.
+ * While now < round that a quorum answered + lease, no other leader can be: who answered grants no vote (its own and in a
+ * pre-vote included) before its own clock has advanced by lease and drift bound since it heard; a restarted member waits out
+ * the longest lease allowed. The lease is given up for the rest of the term before a TIMEOUT_NOW is handed out, whose
+ * candidate alone is voted for inside the promise. What the lease needs of the clock is its speed, not its time of day.
+ *
+ * One configuration of voters, given at the start. Changes of membership and snapshots for followers are not here yet; a follower that needs entries before the log's base is not served.
  */
 #ifndef RAFTD_RAFT_H
 #define RAFTD_RAFT_H
@@ -30,6 +38,8 @@
 #define RAFT_MEMBERS_MAX 64
 #define RAFT_MESSAGES_MAX 4096
 #define RAFT_APPEND_ENTRIES_MAX 4096 /* in one message */
+#define RAFT_DRIFT_DIVISOR                                                                                             \
+	8 /* two clocks' speeds differ by less than 1/8: a promise is longer than the lease by that */
 
 /* A member's identity (its node ID); all zero: nobody. */
 struct raft_id {
@@ -56,20 +66,31 @@ struct raft_hard {
 	struct raft_id vote; /* in this term */
 };
 
-enum raft_message_type { RAFT_VOTE = 1, RAFT_VOTE_REPLY, RAFT_APPEND, RAFT_APPEND_REPLY };
+enum raft_message_type {
+	RAFT_VOTE = 1,
+	RAFT_VOTE_REPLY,
+	RAFT_APPEND,
+	RAFT_APPEND_REPLY,
+	RAFT_PRE_VOTE,
+	RAFT_PRE_VOTE_REPLY,
+	RAFT_TIMEOUT_NOW, /* stand for election at once: the leader hands over */
+};
 
 struct raft_message {
 	enum raft_message_type type;
 	struct raft_id from, to;
 	uint64_t term; /* the sender's */
 	/*
-	 * VOTE: the candidate's last entry. APPEND: the entry before the first one sent. APPEND_REPLY: accepted: all up to index is
+	 * VOTE, PRE_VOTE: the candidate's last entry. APPEND: the entry before the first one sent. APPEND_REPLY: accepted: all up to index is
 	 * durable and equal to the leader's; rejected: index as it was in the APPEND, hint_* says where to try.
 	 */
 	uint64_t index, log_term;
 	uint64_t hint_index, hint_term;
-	uint64_t commit; /* APPEND */
-	bool reject;     /* replies */
+	uint64_t commit;   /* APPEND */
+	uint64_t round;    /* APPEND: when it was sent, by the leader's clock; APPEND_REPLY: the same again */
+	uint64_t lease_ns; /* APPEND: no vote for anybody for so long */
+	bool reject;       /* replies */
+	bool transfer;     /* VOTE: the leader wants it, its lease is given up */
 	/* APPEND: number of entries and their terms, in runs (first: index). runs points into raft's or the caller's memory and is valid until the next call. */
 	uint32_t entries;
 	const struct terms_run *runs;
@@ -85,6 +106,12 @@ struct raft_params {
 	uint32_t heartbeat_ticks;
 	uint32_t inflight_max; /* APPENDs with entries under way to one follower; 0: 64 */
 	uint32_t entries_max;  /* in one APPEND; 0: RAFT_APPEND_ENTRIES_MAX */
+	/*
+	 * A leader's lease, and the longest that any member of the cluster may have; 0: none. lease + lease / RAFT_DRIFT_DIVISOR should be below the
+	 * time of election_ticks, else elections wait for it.
+	 */
+	uint64_t lease_ns, lease_max_ns;
+	uint64_t now; /* as raft_time() */
 	uint64_t (*random)(void *ctx, uint64_t below);
 	void *random_ctx;
 	/* Recovered state: */
@@ -105,9 +132,18 @@ void raft_free(struct raft *r);
 void raft_tick(struct raft *r);
 /* Whether it may stand for election (default: no). A candidate or leader that may not any more steps back at the next timeout only. */
 void raft_set_campaign(struct raft *r, bool allowed);
-/* Stands for election now, if allowed, a voter and not leader. */
+/* The time, before the calls that happen at it: CLOCK_BOOTTIME in nanoseconds. It never runs back. */
+void raft_time(struct raft *r, uint64_t now_ns);
+/* Stands for election now without pre-vote, if allowed, a voter, not leader, and no leader was promised to be left alone. */
 void raft_campaign(struct raft *r);
-/* The leader appends count entries: index of the first. 0: not the leader. */
+/*
+ * The leader hands over to this voter: it accepts no proposals until that leads, or an election's time has passed without.
+ * From the TIMEOUT_NOW on it has no lease in this term; tell whoever reads under it before the message is sent.
+ * false: not the leader, not another voter, or a transfer is under way.
+ */
+MUST_USE bool raft_transfer(struct raft *r, struct raft_id to);
+bool raft_transferring(const struct raft *r);
+/* The leader appends count entries: index of the first. 0: not the leader, or handing over. */
 MUST_USE uint64_t raft_propose(struct raft *r, uint32_t count);
 
 /* From entry first on, the log now holds `taken` entries of the message, its first `skipped` ones left out. */
@@ -117,6 +153,21 @@ struct raft_accepted {
 };
 /* Any message, also nonsense from a foreign server. */
 void raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *accepted);
+
+/* ---- reads ---- */
+
+/*
+ * The state of all that was delivered may be read until this time, which must lie ahead after the request was read. 0: no lease, or this
+ * leader's own first entry is not delivered yet; UINT64_MAX: it is the only voter.
+ */
+uint64_t raft_lease_until(const struct raft *r);
+/*
+ * A read that trusts no clock: begins a round and returns its number. When raft_round() has reached that in the same term, a state with
+ * all entries up to *index may be read. 0: not the leader, or its own first entry is not committed yet.
+ */
+MUST_USE uint64_t raft_read_begin(struct raft *r, uint64_t *index);
+/* The latest round that a quorum has answered. */
+uint64_t raft_round(const struct raft *r);
 
 /* ---- effects ---- */
 

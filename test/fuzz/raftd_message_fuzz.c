@@ -43,11 +43,14 @@ step_all(const struct raft_message *m, bool lead)
 	    .voter_count = COUNTOF(voters),
 	    .election_ticks = 10,
 	    .heartbeat_ticks = 2,
+	    .lease_ns = 100,
+	    .lease_max_ns = 200,
 	    .random = no_random,
 	    .hard = {.term = 2},
 	    .log = &log,
 	    .commit = 4});
 	raft_set_campaign(r, true);
+	raft_time(r, 1000); /* what it may have promised is over */
 	if (lead) {
 		raft_campaign(r);
 		if (raft_save_begin(r, &save))
@@ -65,7 +68,7 @@ step_all(const struct raft_message *m, bool lead)
 		while (raft_message(r, &out))
 			continue;
 	}
-	if (raft_commit(r) > raft_log(r)->last || raft_stable(r) > raft_log(r)->last)
+	if (raft_lease_until(r) > 1100 || raft_commit(r) > raft_log(r)->last || raft_stable(r) > raft_log(r)->last)
 		abort();
 	raft_free(r);
 	terms_free(&log);

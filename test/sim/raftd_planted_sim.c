@@ -18,6 +18,13 @@ enum mistake {
 	OWN_ENTRIES_UNSAVED,
 	OLD_TERM_COUNTED,
 	COMMIT_UNCOMPARED,
+	LEASE_FROM_ANSWER,
+	LEASE_TOO_LONG,
+	LEASE_KEPT,
+	VOTE_IN_LEASE,
+	PROMISE_FORGOTTEN,
+	READ_EARLY,
+	READ_UNCONFIRMED,
 	MISTAKES
 };
 
@@ -25,13 +32,13 @@ static enum mistake raft_planted;
 
 #define RAFT_PLANTS
 #include "raft.c"
-#define SIM_WITHOUT_MAIN
+#define SIM_PLANTED
 #include "raftd_raft_sim.c"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PLANTED_SEEDS 2000
+#define PLANTED_SEEDS 4000
 
 static const char *const mistakes[MISTAKES] = {
     [VOTE_TWICE] = "votes twice in a term",
@@ -44,6 +51,13 @@ static const char *const mistakes[MISTAKES] = {
     [OWN_ENTRIES_UNSAVED] = "the leader counts its own entries before they are saved",
     [OLD_TERM_COUNTED] = "entries of an older term are committed by counting replicas",
     [COMMIT_UNCOMPARED] = "a follower commits entries that were not compared with the leader's",
+    [LEASE_FROM_ANSWER] = "the lease is counted from the answer",
+    [LEASE_TOO_LONG] = "the lease is longer than the promise",
+    [LEASE_KEPT] = "the lease is kept while leadership is handed over",
+    [VOTE_IN_LEASE] = "votes inside a lease that was announced",
+    [PROMISE_FORGOTTEN] = "a restarted server forgets the lease that it was told of",
+    [READ_EARLY] = "reads before the leader's own first entry is delivered",
+    [READ_UNCONFIRMED] = "a read by round does not wait for the round",
 };
 
 /* What the invariants said, in text; 0: nothing in all seeds. */

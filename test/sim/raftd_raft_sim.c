@@ -2,8 +2,8 @@
  * raftd_raft_sim.c - Raft's real core and the real log code in virtual time, under every fault the network and the disk can do
  *
  * 1 to 7 servers, each with a disk in memory (raftd_disk.h) under the log. A seed decides everything: delays, loss, doubling and reordering of messages,
- * partitions (one-way ones too), deaths of processes, losses of power in the middle of writes, slow disks, full disks, who proposes
- * what. Some seeds are malicious: timeouts collide, and servers die or are cut off at the worst moments, namely with a save under way right
+ * partitions (one-way ones too), deaths of processes, losses of power in the middle of writes, slow disks, full disks, pauses, clocks of
+ * different speed, transfers of leadership, who proposes what. Some seeds are malicious: timeouts collide, and servers die or are cut off at the worst moments, namely with a save under way right
  * after they spoke, when they were elected, and when they committed. Checked: election safety (one leader a term, once), log matching, leader completeness, state machine safety (no two servers
  * deliver different entries at an index, nothing delivered is ever lost), durability (an acknowledged entry is delivered by
  * all in the end), liveness (when all is healed, a leader is elected and an entry commits).
@@ -32,6 +32,7 @@
 #define PACKETS_MAX 2048
 #define CHAOS_MS 8000
 #define HEAL_MS 3000
+#define LEASE_NS UINT64_C(80000000) /* 8 ticks */
 #define SEGMENT_BYTES (64u * WAL_BLOCK_BYTES)
 
 struct entry {
@@ -45,10 +46,14 @@ struct server {
 	struct entry log[ENTRIES_MAX];
 	uint8_t types[ENTRIES_MAX];
 	uint64_t delivered;
-	uint64_t tick_at, up_at, sync_at; /* sync_at 0: none under way */
-	uint64_t tick_every;              /* clocks differ a little */
-	uint64_t led_term;                /* the last term whose leadership was checked */
-	bool doomed;                      /* dies at the end of its turn */
+	uint64_t tick_at, up_at, sync_at;   /* sync_at 0: none under way */
+	uint64_t tick_every;                /* clocks differ a little */
+	uint64_t led_term;                  /* the last term whose leadership was checked */
+	bool doomed;                        /* dies at the end of its turn */
+	uint64_t clock_offset, clock_speed; /* ns per ms */
+	uint64_t paused_until;
+	uint64_t saving_term, durable_term;
+	uint64_t read_round, read_index, read_needed, read_term; /* one read by round; round 0: none */
 	uint64_t full_until;
 };
 
@@ -72,6 +77,9 @@ struct sim {
 	uint64_t partition_every, death_every, propose_every; /* ms, on the average */
 	struct entry committed[ENTRIES_MAX];                  /* what some server delivered */
 	uint64_t committed_last;
+	uint64_t acked; /* what a leader delivered: its writers were told */
+	uint64_t
+	    eager; /* ms, on the average, after which servers stand for election if they are let; 0: not before their time */
 	uint64_t committed_in[ENTRIES_MAX]; /* a term by which it was */
 	unsigned leader_of[ENTRIES_MAX];    /* by term, server + 1 */
 	bool malicious;
@@ -82,7 +90,7 @@ struct sim {
 
 static struct {
 	uint64_t seeds, ms, elections, committed, crashes, power_losses, partitions, lost, duplicated, cut_logs,
-	    full_disks;
+	    full_disks, lease_reads, round_reads, transfers, pauses;
 } totals;
 
 static NORETURN void failed(const struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -116,6 +124,13 @@ raft_random(void *ctx, uint64_t bound)
 	struct sim *s = ctx;
 
 	return s->malicious && s->chaos ? below(s, 2) * (bound / 2) : below(s, bound);
+}
+
+/* Differs in speed by up to a tenth between two servers, and in what it says by anything. */
+static uint64_t
+clock_of(const struct sim *s, const struct server *v)
+{
+	return v->clock_offset + s->now * v->clock_speed;
 }
 
 static struct raft_id
@@ -176,6 +191,9 @@ start(struct sim *s, unsigned i)
 	    .heartbeat_ticks = 2,
 	    .inflight_max = 8,
 	    .entries_max = s->entries_max,
+	    .lease_ns = LEASE_NS,
+	    .lease_max_ns = LEASE_NS,
+	    .now = clock_of(s, v),
 	    .random = raft_random,
 	    .random_ctx = s,
 	};
@@ -190,6 +208,7 @@ start(struct sim *s, unsigned i)
 	for (unsigned k = 0; k < s->count; k++)
 		voters[k] = id_of(k);
 	p.hard = (struct raft_hard){wal_term(v->wal), raft_id_from_bytes(wal_vote(v->wal))};
+	v->durable_term = p.hard.term;
 	p.log = wal_terms(v->wal);
 	v->raft = raft_new(&p);
 	raft_set_campaign(v->raft, true);
@@ -197,6 +216,7 @@ start(struct sim *s, unsigned i)
 	v->sync_at = 0;
 	v->led_term = 0;
 	v->doomed = false;
+	v->read_round = 0;
 	v->tick_at = s->now + below(s, v->tick_every);
 }
 
@@ -267,6 +287,9 @@ messages_send(struct sim *s, unsigned i)
 		unsigned to = (unsigned)m.to.low - 1;
 
 		said = MAX(said, m.type == RAFT_VOTE_REPLY && !m.reject ? SAID_VOTE : SAID_SOMETHING);
+		if (m.term > v->durable_term)
+			failed(s, "durability: server %u speaks in term %" PRIu64 ", only %" PRIu64 " is saved", i,
+			    m.term, v->durable_term);
 		message_encode(&m, encode_entry, v, &bytes);
 		if (s->cut[i][to] || below(s, 1000) < s->loss)
 			totals.lost++;
@@ -289,10 +312,12 @@ packet_deliver(struct sim *s, const struct packet *p)
 	struct raft_accepted accepted;
 	struct message_in in;
 
-	if (v->raft == NULL || s->cut[p->from][p->to])
+	/* what was under way before the cut may still come */
+	if (v->raft == NULL || (!s->malicious && s->cut[p->from][p->to]))
 		return;
 	if (message_decode(buf_bytes(&p->bytes), &in) == -1)
 		failed(s, "a message does not decode");
+	raft_time(v->raft, clock_of(s, v));
 	raft_step(v->raft, &in.message, &accepted);
 	noop_take(v);
 	for (uint32_t i = 0; i < accepted.taken; i++) {
@@ -313,7 +338,7 @@ packets_deliver(struct sim *s)
 	for (size_t i = 0; i < s->packet_count;) {
 		struct packet p = s->packets[i];
 
-		if (p.at > s->now) {
+		if (p.at > s->now || s->servers[p.to].paused_until > s->now) {
 			i++;
 			continue;
 		}
@@ -325,13 +350,35 @@ packets_deliver(struct sim *s)
 
 /* ---- invariants ---- */
 
-/* It hears everybody for a while, but nobody hears it. */
+/* Nobody hears it for a while, and perhaps it hears not all of them. */
 static void
 isolate(struct sim *s, unsigned i)
 {
-	for (unsigned k = 0; k < s->count; k++)
+	uint64_t deaf = below(s, 2) == 0 ? UINT64_MAX : below(s, UINT64_C(1) << s->count);
+
+	for (unsigned k = 0; k < s->count; k++) {
 		s->cut[i][k] = true;
+		s->cut[k][i] = (deaf >> k & 1) != 0;
+	}
 	totals.partitions++;
+}
+
+/* A leader that has just acknowledged is cut off. Perhaps it sleeps over what follows, perhaps the others forget what they know of it. */
+static void
+betray(struct sim *s, unsigned i)
+{
+	bool forget = below(s, 3) == 0;
+
+	isolate(s, i);
+	if (below(s, 3) == 0) {
+		s->servers[i].paused_until = s->now + below(s, 250);
+		totals.pauses++;
+	}
+	for (unsigned k = 0; forget && k < s->count; k++)
+		if (k != i && s->servers[k].raft != NULL) {
+			stop(s, k, below(s, 2) == 0);
+			s->servers[k].up_at = s->now + 1 + below(s, 10);
+		}
 }
 
 static void
@@ -381,6 +428,43 @@ check_delivery(struct sim *s, unsigned i)
 			    i, index, e->term, e->value, s->committed[index].term, s->committed[index].value);
 	}
 	v->delivered = MAX(v->delivered, to);
+	if (raft_role(v->raft) != RAFT_LEADER || v->delivered <= s->acked)
+		return;
+	s->acked = v->delivered;
+	if (s->malicious && s->chaos && below(s, 24) == 0)
+		betray(s, i);
+}
+
+/* Whoever may read, by lease or by round, sees all that was acknowledged before. */
+static void
+check_reads(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+
+	if (raft_lease_until(v->raft) > clock_of(s, v)) {
+		totals.lease_reads++;
+		if (v->delivered < s->acked)
+			failed(s,
+			    "linearizable reads: server %u reads entry %" PRIu64 " under its lease, %" PRIu64
+			    " was acknowledged",
+			    i, v->delivered, s->acked);
+	}
+	if (raft_term(v->raft) != v->read_term || raft_role(v->raft) != RAFT_LEADER)
+		v->read_round = 0;
+	if (v->read_round != 0 && raft_round(v->raft) >= v->read_round) {
+		totals.round_reads++;
+		if (v->read_index < v->read_needed)
+			failed(s,
+			    "linearizable reads: server %u reads entry %" PRIu64 " after a round, %" PRIu64
+			    " was acknowledged before it",
+			    i, v->read_index, v->read_needed);
+		v->read_round = 0;
+	}
+	if (v->read_round == 0 && below(s, 20) == 0) {
+		v->read_round = raft_read_begin(v->raft, &v->read_index);
+		v->read_needed = s->acked;
+		v->read_term = raft_term(v->raft);
+	}
 }
 
 static void
@@ -429,13 +513,14 @@ save(struct sim *s, unsigned i)
 		totals.full_disks++;
 		return;
 	}
+	v->saving_term = save.hard.term;
 	raft_id_to_bytes(save.hard.vote, vote);
 	wal_batch_begin(v->wal, save.hard.term, vote);
 	for (uint64_t index = save.first; index <= save.last; index++)
 		wal_batch_entry(v->wal, index, v->log[index].term, v->types[index], content(v, index));
 	if (wal_batch_write(v->wal) == -1)
 		failed(s, "server %u: the log can not be written", i);
-	v->sync_at = s->now + 1 + below(s, below(s, 50) == 0 ? 400 : 6);
+	v->sync_at = s->now + 1 + below(s, s->chaos && below(s, 50) == 0 ? 400 : 6);
 }
 
 static void
@@ -444,15 +529,23 @@ turn(struct sim *s, unsigned i)
 	struct server *v = &s->servers[i];
 	enum spoken said;
 
+	if (v->paused_until > s->now)
+		return;
 	if (v->raft == NULL) {
 		if (v->up_at > s->now)
 			return;
 		start(s, i);
 	}
+	raft_time(v->raft, clock_of(s, v));
+	if (s->chaos && s->eager > 0 && raft_role(v->raft) == RAFT_FOLLOWER && below(s, s->eager) == 0)
+		raft_campaign(v->raft);
+	if (s->chaos && below(s, 300) == 0)
+		totals.transfers += raft_transfer(v->raft, id_of((unsigned)below(s, s->count)));
 	if (v->sync_at != 0 && v->sync_at <= s->now) {
 		v->sync_at = 0;
 		if (wal_sync(v->wal) == -1)
 			failed(s, "server %u: the log can not be synced", i);
+		v->durable_term = v->saving_term;
 		raft_save_done(v->raft);
 		noop_take(v);
 	}
@@ -466,7 +559,7 @@ turn(struct sim *s, unsigned i)
 		uint64_t first;
 
 		first = raft_propose(v->raft, count);
-		for (uint32_t k = 0; k < count; k++) {
+		for (uint32_t k = 0; first != 0 && k < count; k++) {
 			v->log[first + k] = (struct entry){raft_term(v->raft), s->next_value++};
 			v->types[first + k] = WAL_DATA;
 		}
@@ -475,6 +568,7 @@ turn(struct sim *s, unsigned i)
 	said = messages_send(s, i);
 	check_leader(s, i);
 	check_delivery(s, i);
+	check_reads(s, i);
 	if (s->malicious && s->chaos && said != SAID_NOTHING && v->sync_at != 0 &&
 	    below(s, said == SAID_VOTE ? 2 : 32) == 0)
 		v->doomed = true;
@@ -518,6 +612,10 @@ faults(struct sim *s)
 		if (s->servers[i].raft != NULL)
 			stop(s, i, below(s, 2) == 0);
 	}
+	if (below(s, 400) == 0) {
+		s->servers[below(s, s->count)].paused_until = s->now + below(s, 400);
+		totals.pauses++;
+	}
 	/* all at once, as when the power fails */
 	if (below(s, 6000) == 0)
 		for (unsigned i = 0; i < s->count; i++)
@@ -544,6 +642,21 @@ run_for(struct sim *s, uint64_t ms)
 	}
 }
 
+#ifndef SIM_PLANTED /* there a mistake must be seen when it is made, not by what it leads to */
+static void
+check_end(const struct sim *s, uint64_t before, uint64_t promised)
+{
+	if (s->committed_last == before && before < ENTRIES_MAX - 64)
+		failed(s, "liveness: nothing was committed after all was healed");
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->servers[i].delivered < promised)
+			failed(s, "durability: server %u has delivered up to %" PRIu64 " of %" PRIu64, i,
+			    s->servers[i].delivered, promised);
+}
+#else
+#define check_end(s, before, promised) ((void)(before), (void)(promised))
+#endif
+
 static void
 run_seed(uint64_t seed)
 {
@@ -559,6 +672,7 @@ run_seed(uint64_t seed)
 	s.delay_max = 10;
 	s.chaos = true;
 	s.malicious = below(&s, 2) == 0;
+	s.eager = below(&s, 3) == 0 ? 0 : 20 + below(&s, 200);
 	s.entries_max = below(&s, 2) == 0 ? 1 + (uint32_t)below(&s, 3) : 0;
 	/* from calm days with much traffic to storms in which hardly anything is ever committed */
 	s.partition_every = 30 + below(&s, 400);
@@ -567,6 +681,8 @@ run_seed(uint64_t seed)
 	for (unsigned i = 0; i < s.count; i++) {
 		disk_init(&s.servers[i].disk);
 		s.servers[i].disk.random = below(&s, UINT64_MAX);
+		s.servers[i].clock_offset = below(&s, UINT64_C(1) << 50);
+		s.servers[i].clock_speed = 950000 + below(&s, 100001);
 		s.servers[i].tick_every = 9 + below(&s, 3);
 	}
 	run_for(&s, CHAOS_MS);
@@ -578,17 +694,12 @@ run_seed(uint64_t seed)
 	s.delay_max = 5;
 	for (unsigned i = 0; i < s.count; i++) {
 		s.servers[i].up_at = MIN(s.servers[i].up_at, s.now + 50);
-		s.servers[i].full_until = 0;
+		s.servers[i].full_until = s.servers[i].paused_until = 0;
 	}
 	run_for(&s, HEAL_MS / 2);
 	before = s.committed_last;
 	run_for(&s, HEAL_MS / 2);
-	if (s.committed_last == before && before < ENTRIES_MAX - 64)
-		failed(&s, "liveness: nothing was committed after all was healed");
-	for (unsigned i = 0; i < s.count; i++)
-		if (s.servers[i].delivered < promised)
-			failed(&s, "durability: server %u has delivered up to %" PRIu64 " of %" PRIu64, i,
-			    s.servers[i].delivered, promised);
+	check_end(&s, before, promised);
 	for (unsigned i = 0; i < s.count; i++) {
 		raft_free(s.servers[i].raft);
 		wal_close(s.servers[i].wal);
@@ -601,7 +712,7 @@ run_seed(uint64_t seed)
 	totals.ms += s.now;
 }
 
-#ifndef SIM_WITHOUT_MAIN
+#ifndef SIM_PLANTED
 int
 main(int argc, char **argv)
 {
@@ -616,9 +727,11 @@ main(int argc, char **argv)
 	printf("ok 1 - %" PRIu64 " seeds, %" PRIu64 " simulated seconds: %" PRIu64 " elections, %" PRIu64
 	       " entries committed, %" PRIu64 " process deaths, %" PRIu64 " power losses, %" PRIu64
 	       " torn logs cut, %" PRIu64 " full disks, %" PRIu64 " partitions, %" PRIu64 " messages lost, %" PRIu64
-	       " doubled\n",
+	       " doubled, %" PRIu64 " pauses, %" PRIu64 " transfers, %" PRIu64 " times ready to read by lease, %" PRIu64
+	       " reads by round\n",
 	    totals.seeds, totals.ms / 1000, totals.elections, totals.committed, totals.crashes, totals.power_losses,
-	    totals.cut_logs, totals.full_disks, totals.partitions, totals.lost, totals.duplicated);
+	    totals.cut_logs, totals.full_disks, totals.partitions, totals.lost, totals.duplicated, totals.pauses,
+	    totals.transfers, totals.lease_reads, totals.round_reads);
 	return 0;
 }
 #endif

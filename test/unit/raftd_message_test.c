@@ -91,6 +91,8 @@ test_messages(void **state)
 	    .index = 5,
 	    .log_term = 1,
 	    .commit = 6,
+	    .round = 77,
+	    .lease_ns = 88,
 	    .entries = 4,
 	    .runs = runs,
 	    .run_count = 2};
@@ -106,6 +108,9 @@ test_messages(void **state)
 	assert_int_equal(in.message.index, 5);
 	assert_int_equal(in.message.log_term, 1);
 	assert_int_equal(in.message.commit, 6);
+	assert_int_equal(in.message.round, 77);
+	assert_int_equal(in.message.lease_ns, 88);
+	assert_false(in.message.transfer);
 	assert_int_equal(in.message.entries, 4);
 	assert_int_equal(in.message.run_count, 2);
 	assert_memory_equal(in.message.runs, runs, sizeof runs);
@@ -127,12 +132,21 @@ test_messages(void **state)
 	    .hint_term = 2};
 	message_encode(&m, entry_of, NULL, &out);
 	assert_int_equal(message_decode(buf_bytes(&out), &in), 0);
-	assert_true(in.message.reject);
+	assert_true(in.message.reject && !in.message.transfer);
 	assert_int_equal(in.message.hint_index, 3);
 	assert_int_equal(in.message.hint_term, 2);
 	message_in_free(&in);
 	/* a count that the bytes do not bear out is not believed */
-	out.data[83] = 0xff;
+	out.data[99] = 0xff;
+	assert_int_equal(message_decode(buf_bytes(&out), &in), -1);
+	buf_clear(&out);
+	m = (struct raft_message){.type = RAFT_VOTE, .from = {0, 1}, .to = {0, 2}, .term = 4, .transfer = true};
+	message_encode(&m, entry_of, NULL, &out);
+	assert_int_equal(message_decode(buf_bytes(&out), &in), 0);
+	assert_true(in.message.transfer && !in.message.reject);
+	message_in_free(&in);
+	/* a flag nobody knows */
+	out.data[2] = 4;
 	assert_int_equal(message_decode(buf_bytes(&out), &in), -1);
 	buf_free(&out);
 }

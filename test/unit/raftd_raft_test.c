@@ -4,16 +4,17 @@
  * A script is blocks of commands, "----", and what they must print, ended by an empty line. With RAFT_TRACE_REWRITE=1 the files are written anew
  * with what was printed: review the difference. Commands (N: a node's number):
  *
- *	new N [election [heartbeat [inflight]]]	N voters, empty logs, all may campaign
+ *	new N [election [heartbeat [inflight [lease]]]]	N voters, empty logs, all may campaign
  *	random N v ...		the next random numbers for that node's timeouts (0 when there is none)
  *	tick N [times]		campaign N		forbid N (it may not campaign)
+ *	time N ns		lease N (until when)	read N (by a round)	confirmed N (that read)	transfer N to
  *	propose N count
  *	save N			writes and syncs what there is to save, until there is nothing
  *	begin N / done N / fail N	the steps of one save
  *	send N			its messages go to the network
  *	deliver [A B]		what the network holds (from A to B) arrives, what it causes is not delivered
  *	drop [A B]		is lost instead		dup [A B]	is doubled
- *	step N key=value ...	a message made by hand: type from term index logterm commit entries (list of terms, comma) reject hint hintterm
+ *	step N key=value ...	a message made by hand: type from term index logterm commit entries (list of terms, comma) round lease reject hint hintterm
  *	run			save, send and deliver everything until all is quiet
  *	crash N			a restart with what was durable
  *	compact N index		state			print all nodes
@@ -52,6 +53,7 @@ struct sim_node {
 	struct raft_hard durable_hard, saving_hard;
 	struct terms durable_log, saving_log;
 	bool saving;
+	uint64_t read; /* the round of the last one */
 	uint64_t random[32];
 	size_t random_count, random_used;
 };
@@ -60,6 +62,7 @@ struct world {
 	struct sim_node nodes[NODES_MAX + 1];
 	unsigned count;
 	uint32_t election, heartbeat, inflight;
+	uint64_t lease, now; /* ns */
 	struct packet network[NETWORK_MAX];
 	size_t packets;
 	struct buf out;
@@ -94,6 +97,9 @@ node_start(struct world *w, unsigned i)
 	    .election_ticks = w->election,
 	    .heartbeat_ticks = w->heartbeat,
 	    .inflight_max = w->inflight,
+	    .lease_ns = w->lease,
+	    .lease_max_ns = w->lease,
+	    .now = w->now,
 	    .random = scripted_random,
 	    .random_ctx = n,
 	    .hard = n->durable_hard,
@@ -124,14 +130,20 @@ world_clear(struct world *w)
 static void
 show_message(struct world *w, const struct raft_message *m)
 {
-	static const char *const names[] = {"?", "vote", "vote-reply", "append", "append-reply"};
+	static const char *const names[] = {
+	    "?", "vote", "vote-reply", "append", "append-reply", "pre-vote", "pre-vote-reply", "timeout-now"};
 
 	buf_printf(&w->out, "  %u->%u %s term=%" PRIu64, number(m->from), number(m->to), names[m->type], m->term);
 	switch (m->type) {
+	case RAFT_TIMEOUT_NOW:
+		break;
 	case RAFT_VOTE:
-		buf_printf(&w->out, " last=%" PRIu64 "/%" PRIu64, m->index, m->log_term);
+	case RAFT_PRE_VOTE:
+		buf_printf(
+		    &w->out, " last=%" PRIu64 "/%" PRIu64 "%s", m->index, m->log_term, m->transfer ? " transfer" : "");
 		break;
 	case RAFT_VOTE_REPLY:
+	case RAFT_PRE_VOTE_REPLY:
 		buf_put_str(&w->out, m->reject ? " no" : " yes");
 		break;
 	case RAFT_APPEND:
@@ -288,7 +300,8 @@ run_quiet(struct world *w)
 static void
 step_by_hand(struct world *w, unsigned to, char *text)
 {
-	static const char *const types[] = {"", "vote", "vote-reply", "append", "append-reply"};
+	static const char *const types[] = {
+	    "", "vote", "vote-reply", "append", "append-reply", "pre-vote", "pre-vote-reply", "timeout-now"};
 	struct raft_message m = {.to = {0, to}};
 	struct terms_run runs[RUNS_MAX];
 	char *save = NULL;
@@ -314,6 +327,10 @@ step_by_hand(struct world *w, unsigned to, char *text)
 			m.log_term = v;
 		else if (strcmp(word, "commit") == 0)
 			m.commit = v;
+		else if (strcmp(word, "round") == 0)
+			m.round = v;
+		else if (strcmp(word, "lease") == 0)
+			m.lease_ns = v;
 		else if (strcmp(word, "reject") == 0)
 			m.reject = v != 0;
 		else if (strcmp(word, "hint") == 0)
@@ -343,7 +360,9 @@ command_new(struct world *w, unsigned count, const char *rest)
 	w->election = 10;
 	w->heartbeat = 2;
 	w->inflight = 0;
-	(void)sscanf(rest, "%*u %" SCNu32 " %" SCNu32 " %" SCNu32, &w->election, &w->heartbeat, &w->inflight);
+	w->lease = w->now = 0;
+	(void)sscanf(rest, "%*u %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64, &w->election, &w->heartbeat,
+	    &w->inflight, &w->lease);
 	for (unsigned i = 1; i <= count; i++) {
 		terms_init(&w->nodes[i].durable_log, 0, 0);
 		w->nodes[i].may_campaign = true;
@@ -374,7 +393,21 @@ command(struct world *w, char *line)
 	} else if (strcmp(name, "tick") == 0) {
 		for (times = b == 0 ? 1 : b; times > 0; times--)
 			raft_tick(n->raft);
-	} else if (strcmp(name, "campaign") == 0)
+	} else if (strcmp(name, "time") == 0)
+		raft_time(n->raft, w->now = b);
+	else if (strcmp(name, "lease") == 0)
+		buf_printf(&w->out, "  until %" PRIu64 "\n", raft_lease_until(n->raft));
+	else if (strcmp(name, "read") == 0) {
+		n->read = raft_read_begin(n->raft, &times);
+		if (n->read == 0)
+			buf_put_str(&w->out, "  no\n");
+		else
+			buf_printf(&w->out, "  index %" PRIu64 "\n", times);
+	} else if (strcmp(name, "confirmed") == 0)
+		buf_printf(&w->out, "  %s\n", raft_round(n->raft) >= n->read ? "yes" : "no");
+	else if (strcmp(name, "transfer") == 0)
+		buf_printf(&w->out, "  %s\n", raft_transfer(n->raft, (struct raft_id){0, b}) ? "yes" : "no");
+	else if (strcmp(name, "campaign") == 0)
 		raft_campaign(n->raft);
 	else if (strcmp(name, "forbid") == 0)
 		raft_set_campaign(n->raft, n->may_campaign = false);
