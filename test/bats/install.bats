@@ -93,7 +93,7 @@ teardown() { stop_suite; }
 		cmp "$page" "$installed"
 		mandoc -T man "$installed" | grep -q '^\.SH "\?NAME'
 	done
-	for program in consuld:8 raftd:8 catalogd:8 httpd:8 dnsd:8 checkd:8 gossipd:8 consulctl:1; do
+	for program in consuld:8 raftd:8 catalogd:8 httpd:8 dnsd:8 checkd:8 gossipd:8 consulctl:8; do
 		[ -f "$ROOT/usr/share/man/man${program#*:}/${program%:*}.${program#*:}" ] || { echo "no manual: $program"; return 1; }
 	done
 }
