@@ -1,12 +1,16 @@
 /*
  * raftd_raft_sim.c - Raft's real core and the real log code in virtual time, under every fault the network and the disk can do
  *
- * 1 to 7 servers, each with a disk in memory (raftd_disk.h) under the log. A seed decides everything: delays, loss, doubling and reordering of messages,
- * partitions (one-way ones too), deaths of processes, losses of power in the middle of writes, slow disks, full disks, pauses, clocks of
- * different speed, transfers of leadership, who proposes what. Some seeds are malicious: timeouts collide, and servers die or are cut off at the worst moments, namely with a save under way right
- * after they spoke, when they were elected, and when they committed. Checked: election safety (one leader a term, once), log matching, leader completeness, state machine safety (no two servers
- * deliver different entries at an index, nothing delivered is ever lost), durability (an acknowledged entry is delivered by
- * all in the end), liveness (when all is healed, a leader is elected and an entry commits).
+ * 1 to 7 servers, each with a disk in memory (raftd_disk.h) under the log. A seed decides everything: delays, loss, doubling and
+ * reordering of messages, partitions (one-way ones too), deaths of processes, losses of power in the middle of writes, slow
+ * disks, full disks, pauses, clocks of different speed, transfers of leadership, who proposes what. Some seeds are malicious:
+ * timeouts collide, and servers die or are cut off at the worst moments: with a save under way right after they spoke, when
+ * they were elected, when they committed.
+ *
+ * Checked: election safety (one leader a term, once), log matching, leader completeness, state machine safety (no two servers
+ * deliver different entries at an index, nothing delivered is ever lost), no word in a term that is not saved, linearizable
+ * reads (by lease and by round), durability (an acknowledged entry is delivered by all in the end), liveness (when all is
+ * healed, a leader is elected and an entry commits).
  *
  * Usage: raftd_raft_sim [seed]   without: SEEDS seeds or SECONDS of wall time, whichever ends first. A failure prints its seed.
  */
