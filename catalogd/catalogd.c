@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 #include "net.h"
+#include "scrub.h"
 #include "serve.h"
 #include "session_timer.h"
 #include "store.h"
@@ -43,6 +44,11 @@ catalogd_store_open(struct catalogd *c)
 		options.map_bytes = MAP_BYTES_DEFAULT;
 	for (int attempt = 0; attempt < 2 && status == STORE_REBUILD; attempt++) {
 		status = store_open(&options, &c->store, error);
+		if (status == STORE_OPENED && scrub_whole(c->store, SCRUB_START_RECORDS_MAX, error) == -1) {
+			store_close(c->store, false);
+			c->store = NULL;
+			status = STORE_REBUILD;
+		}
 		if (status == STORE_REBUILD) {
 			log_warnx(MODULE, "the store is made again from the log: directory=%s reason=%s",
 			    options.directory, log_quote(error));

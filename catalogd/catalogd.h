@@ -17,6 +17,7 @@ struct serve;
 struct leader;
 struct session_timers;
 struct archive;
+struct scrub;
 
 struct catalogd {
 	struct daemon *daemon;
@@ -31,6 +32,7 @@ struct catalogd {
 	struct leader *leader;
 	struct session_timers *session_timers;
 	struct archive *archive;
+	struct scrub *scrub;
 };
 
 /* main.c: opens the store, making it again if it is not to be trusted. 0 or -1, logged. */

@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "raftlog.h"
 #include "rpcport.h"
+#include "scrub.h"
 #include "serve.h"
 #include "session_timer.h"
 #include "store_file.h"
@@ -56,6 +57,7 @@ start(struct daemon *d)
 	c->session_timers = session_timers_new(c);
 	c->leader = leader_new(c);
 	c->archive = archive_new(c);
+	c->scrub = scrub_new(c);
 	c->raftlog = raftlog_new(c);
 	if (rpcport_open(c) == -1)
 		return -1;
@@ -86,6 +88,7 @@ stop(struct daemon *d, bool leave)
 	}
 	leader_free(c->leader);
 	session_timers_free(c->session_timers);
+	scrub_free(c->scrub);
 	archive_free(c->archive);
 	raftlog_free(c->raftlog);
 	serve_free(c->serve);
