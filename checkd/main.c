@@ -206,7 +206,7 @@ load_definitions(struct checkd *k, const char *path, struct checkd_error *e)
 	struct buf json = BUF_INIT(DEFINITIONS_BYTES_MAX);
 	struct definitions *d = NULL;
 
-	if (run_read_file(path, &json) == -1 && errno != ENOENT)
+	if (run_read_file(AT_FDCWD, path, &json) == -1 && errno != ENOENT)
 		(void)!checkd_refuse(e, 0, "%s: %s", path, strerror(errno));
 	else
 		d = definitions_read(&k->registrar, json.used != 0 ? buf_bytes(&json) : bytes_str("{}"), e);

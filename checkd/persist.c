@@ -15,6 +15,7 @@
 #include "json.h"
 #include "log.h"
 #include "mem.h"
+#include "run.h"
 #include "sha256.h"
 
 #define LOG "agent"
@@ -228,31 +229,6 @@ persist_drop_check(struct persist *p, const char *id)
 
 /* ---- reading ---- */
 
-static int
-read_file(int dir, const char *name, struct buf *out)
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), saved_errno;
-	ssize_t n = -1;
-
-	if (fd == -1)
-		return -1;
-	do {
-		uint8_t *space = buf_space(out, 4096);
-		if (space == NULL) {
-			errno = EFBIG;
-			n = -1;
-			break;
-		}
-		n = read(fd, space, 4096);
-		if (n > 0)
-			buf_commit(out, (size_t)n);
-	} while (n > 0 || (n == -1 && errno == EINTR));
-	saved_errno = errno;
-	close(fd);
-	errno = saved_errno;
-	return n == -1 ? -1 : 0;
-}
-
 /* The file's message; message keeps what form points into. */
 static int
 read_form(int dir, const char *name, const struct schema *schema, struct buf *message, void *form, const char **why)
@@ -261,7 +237,7 @@ read_form(int dir, const char *name, const struct schema *schema, struct buf *me
 	struct buf json = BUF_INIT(FILE_BYTES_MAX);
 	int result = -1;
 
-	if (read_file(dir, name, &json) == -1)
+	if (run_read_file(dir, name, &json) == -1)
 		*why = strerror(errno);
 	else if (schema_from_json(schema, buf_bytes(&json), message, &error) == -1)
 		*why = error.text;

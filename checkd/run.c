@@ -20,9 +20,9 @@
 #define START_TIME_FIELD 20 /* of /proc/PID/stat, counted behind the program's name */
 
 int
-run_read_file(const char *path, struct buf *out)
+run_read_file(int dir, const char *path, struct buf *out)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), saved_errno;
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), saved_errno;
 	ssize_t n;
 
 	if (fd == -1)
@@ -51,7 +51,7 @@ start_time(int64_t pid, struct buf *out)
 	char path[64], *at;
 
 	snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-	if (run_read_file(path, &text) == 0) {
+	if (run_read_file(AT_FDCWD, path, &text) == 0) {
 		buf_put_u8(&text, '\0');
 		at = text.data != NULL ? strrchr((char *)text.data, ')') : NULL;
 		for (int field = 0; at != NULL && field < START_TIME_FIELD; field++)
@@ -80,11 +80,12 @@ run_is_same(int64_t supervisor_pid)
 	int64_t pid = supervisor_pid > 1 ? supervisor_pid : getppid();
 	bool same;
 
-	if (run_read_file("/proc/sys/kernel/random/boot_id", &now) == -1)
+	if (run_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &now) == -1)
 		buf_put_str(&now, "unknown");
 	buf_printf(&now, " %lld", (long long)pid);
 	start_time(pid, &now);
-	same = now.used != 0 && run_read_file(NOTE, &before) == 0 && bytes_equal(buf_bytes(&now), buf_bytes(&before));
+	same = now.used != 0 && run_read_file(AT_FDCWD, NOTE, &before) == 0 &&
+	       bytes_equal(buf_bytes(&now), buf_bytes(&before));
 	if (!same)
 		write_note(buf_bytes(&now));
 	buf_free(&now);

@@ -13,7 +13,7 @@
  * directory for the next one.
  */
 bool run_is_same(int64_t supervisor_pid);
-/* A whole file. -1 with errno. */
-MUST_USE int run_read_file(const char *path, struct buf *out);
+/* A whole file, path below dir (AT_FDCWD: the working directory); links are not followed. -1 with errno (EFBIG: over out's maximum). */
+MUST_USE int run_read_file(int dir, const char *path, struct buf *out);
 
 #endif
