@@ -79,3 +79,16 @@ frame_put_head(
 	p[11] = (uint8_t)stream;
 	buf_commit(out, FRAME_HEAD_BYTES);
 }
+
+void
+frame_set_length(struct buf *out, size_t start)
+{
+	size_t length = out->used - start - FRAME_HEAD_BYTES;
+
+	if (out->overflow)
+		return;
+	out->data[start] = (uint8_t)(length >> 24);
+	out->data[start + 1] = (uint8_t)(length >> 16);
+	out->data[start + 2] = (uint8_t)(length >> 8);
+	out->data[start + 3] = (uint8_t)length;
+}

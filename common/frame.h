@@ -45,5 +45,7 @@ struct frame {
 MUST_USE int frame_decode(struct bytes in, struct frame *out, size_t *used, size_t *need);
 void frame_put_head(
     struct buf *out, enum frame_kind kind, unsigned flags, uint32_t stream, uint16_t more_streams, size_t payload);
+/* The frame whose head stands at start of out ends here: its length becomes what was put behind the head. Nothing if out has overflowed. */
+void frame_set_length(struct buf *out, size_t start);
 
 #endif

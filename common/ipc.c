@@ -208,7 +208,7 @@ static void
 call_send(struct ipc_call *c, struct ipc_conn *conn, struct bytes args)
 {
 	struct buf *out = &conn->out;
-	size_t start = out->used, length;
+	size_t start = out->used;
 
 	c->conn = conn;
 	do { /* a number that is not in use; they wrap after 2^31 calls */
@@ -222,13 +222,7 @@ call_send(struct ipc_call *c, struct ipc_conn *conn, struct bytes args)
 	c->fd = -1; /* closed once sent */
 	mp_put_cstr(out, c->method);
 	buf_put_bytes(out, args);
-	length = out->used - start - FRAME_HEAD_BYTES;
-	if (!out->overflow) {
-		out->data[start] = (uint8_t)(length >> 24);
-		out->data[start + 1] = (uint8_t)(length >> 16);
-		out->data[start + 2] = (uint8_t)(length >> 8);
-		out->data[start + 3] = (uint8_t)length;
-	}
+	frame_set_length(out, start);
 	if (c->credit > 0) {
 		frame_put_head(out, FRAME_WINDOW, 0, c->slot.id, 0, 4);
 		buf_put_be32(out, c->credit);

@@ -89,6 +89,12 @@ conn_send(struct ipc_conn *c)
 static void
 conn_flush(struct ipc_conn *c)
 {
+	if (c->out.overflow) { /* the last frame is not whole: none of it may leave */
+		log_errorx("agent", "ipc: more waits to be sent than may, connection dropped: peer=%s bytes=%zu",
+		    c->program, c->out.used - c->sent);
+		ipc_conn_drop(c);
+		return;
+	}
 	while (!c->dead && c->sent < c->out.used) {
 		ssize_t n = conn_send(c);
 
@@ -186,7 +192,7 @@ put_reply(struct ipc_conn *c, struct bytes error, unsigned status, struct bytes 
     struct ipc_stream **streams, size_t count)
 {
 	struct buf *out = &c->out;
-	size_t start = out->used, length;
+	size_t start = out->used;
 
 	frame_put_head(out, FRAME_REPLY, flags, streams[0]->slot.id, (uint16_t)(count - 1), 0);
 	for (size_t i = 1; i < count; i++)
@@ -196,17 +202,7 @@ put_reply(struct ipc_conn *c, struct bytes error, unsigned status, struct bytes 
 	if (body.size == 0)
 		body = bytes_of(ipc_empty_map, sizeof ipc_empty_map);
 	buf_put_bytes(out, body);
-	if (out->overflow) { /* over 256 MiB wait for this peer, or the answer alone is that large */
-		log_errorx(
-		    "agent", "ipc: answer too large, connection dropped: peer=%s bytes=%zu", c->program, body.size);
-		ipc_conn_drop(c);
-		return;
-	}
-	length = out->used - start - FRAME_HEAD_BYTES;
-	out->data[start] = (uint8_t)(length >> 24);
-	out->data[start + 1] = (uint8_t)(length >> 16);
-	out->data[start + 2] = (uint8_t)(length >> 8);
-	out->data[start + 3] = (uint8_t)length;
+	frame_set_length(out, start);
 	ipc_conn_dirty(c);
 }
 
@@ -216,13 +212,9 @@ reply(struct ipc_stream **streams, size_t count, struct bytes error, unsigned st
 {
 	struct ipc_conn *c = streams[0]->conn;
 
-	c->busy++; /* an answer too large drops it */
 	put_reply(c, error, status, body, flags, streams, count);
 	for (size_t i = 0; i < count; i++)
 		stream_free(streams[i]);
-	c->busy--;
-	if (c->dead)
-		ipc_conn_drop(c);
 }
 
 void
