@@ -184,6 +184,13 @@ on_verified(void *ctx, const struct ipc_answer *answer)
 		verify(s);
 }
 
+static void
+ask_raftd(struct serve *s, ipc_answer_cb *answered)
+{
+	(void)ipc_call(daemon_peer(s->c->daemon, "raftd"), "Raft.Peers", bytes_of(NULL, 0),
+	    &(struct ipc_call_options){.timeout_ms = (int64_t)(s->hold_s * 1000), .flags = IPC_RESEND}, answered, s);
+}
+
 /* One question to raftd for all consistent reads that came while the last one was under way. */
 static void
 verify(struct serve *s)
@@ -195,8 +202,23 @@ verify(struct serve *s)
 		ring_append(&s->asked, first);
 	}
 	s->asking_raftd = true;
-	(void)ipc_call(daemon_peer(s->c->daemon, "raftd"), "Raft.Peers", bytes_of(NULL, 0),
-	    &(struct ipc_call_options){.timeout_ms = (int64_t)(s->hold_s * 1000), .flags = IPC_RESEND}, on_verified, s);
+	ask_raftd(s, on_verified);
+}
+
+static void
+on_watch_verified(void *ctx, const struct ipc_answer *answer)
+{
+	struct serve *s = ctx;
+
+	watch_verified(s->c->watch, says_we_lead(answer, conf_str(daemon_conf(s->c->daemon), "node_id", "")));
+}
+
+static void
+watch_verifies(void *ctx)
+{
+	struct serve *s = ctx;
+
+	ask_raftd(s, on_watch_verified);
 }
 
 /* ---- reading ---- */
@@ -562,6 +584,7 @@ serve_new(struct catalogd *c)
 	s->write_region = region_new();
 	s->query.region = region_new();
 	s->query.out = &s->reply;
+	watch_verify_by(c->watch, watch_verifies, s);
 	s->query.datacenter = parked->datacenter = c->datacenter;
 	s->query.node_name = parked->node_name = c->node_name;
 	return s;

@@ -8,6 +8,10 @@
  * A member whose query stays "not found" is not answered, however far the index has gone; and at its deadline each is told
  * the index of the last run that concerned it, not of the run that then makes the payload (http-api.md 4.1).
  *
+ * A group of consistent queries is not run at the wake-up: it waits for a verification of leadership that is begun after it (one at a
+ * time, for all groups that wait when it begins). The same holds for a member's deadline. What is touched during the verification
+ * is seen by the run behind it.
+ *
  * Prefixes: the lengths of all watched prefixes are few; a touched key is looked up once for each length it has.
  */
 #include "watch.h"
@@ -46,7 +50,10 @@ struct watch_point {
 
 struct watch_group {
 	struct hash_node node;
-	struct ring dirty; /* to itself: not dirty */
+	struct ring dirty; /* in dirty, unverified or verifying; to itself: nothing is to be done */
+	bool touched;      /* its query has to be run again */
+	bool replaced;     /* the same, and all members are answered */
+	bool consistent;   /* not without a verification */
 	struct ring members;
 	const struct endpoint *endpoint;
 	size_t member_count;
@@ -64,6 +71,7 @@ struct member {
 	uint64_t min_index;
 	uint64_t last_index;
 	bool not_found;
+	bool expired; /* its deadline is over, and it waits for a verification */
 	struct ev_timer deadline;
 };
 
@@ -86,6 +94,10 @@ struct watch {
 	int64_t default_ns, max_ns;
 	struct hash_table points, groups;
 	struct ring dirty;
+	/* Consistent groups that are to be run: those that wait for the next verification, and those that the one under way is for. */
+	struct ring unverified, verifying;
+	watch_verify *verify;
+	void *verify_ctx;
 	struct ring subscribers;
 	struct length *lengths; /* of watched prefixes */
 	size_t length_count;
@@ -115,6 +127,8 @@ watch_new(struct ev_loop *loop, watch_run *run, void *ctx)
 	w->ctx = ctx;
 	watch_times(w, 300 * NS_PER_S, 600 * NS_PER_S);
 	ring_init(&w->dirty);
+	ring_init(&w->unverified);
+	ring_init(&w->verifying);
 	ring_init(&w->subscribers);
 	buf_init(&w->reply, REPLY_BYTES_MAX);
 	buf_init(&w->args, FRAME_REQUEST_BYTES_MAX);
@@ -129,6 +143,13 @@ watch_times(struct watch *w, int64_t default_ns, int64_t max_ns)
 {
 	w->default_ns = default_ns;
 	w->max_ns = max_ns;
+}
+
+void
+watch_verify_by(struct watch *w, watch_verify *verify, void *ctx)
+{
+	w->verify = verify;
+	w->verify_ctx = ctx;
 }
 
 size_t
@@ -374,19 +395,15 @@ group_run(struct watch *w, const struct watch_group *g)
 	return w->run(q, w->ctx);
 }
 
+/* Ends member m, whose time is over: a fresh payload under the index of the last run that concerned it. */
 static void
-on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
+member_expire(struct watch *w, struct member *m)
 {
-	struct member *m = timer->data;
-	struct watch *w = m->watch;
-	struct watch_group *g = m->group;
 	struct ipc_stream *s = m->stream;
 	uint64_t index = m->last_index;
-	int failed = group_run(w, g);
+	int failed = group_run(w, m->group);
 
-	(void)loop, (void)events;
 	member_free(m);
-	group_free_if_empty(w, g);
 	if (failed == 0)
 		query_finish(&w->query, index);
 	if (failed == 0 && w->reply.overflow)
@@ -396,6 +413,40 @@ on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
 	else
 		ipc_fail(s, w->query.status, "%s", w->query.error);
 	reply_release(w);
+}
+
+/* Asks for a verification if one is wanted and none is under way. */
+static void
+verification_start(struct watch *w)
+{
+	if (ring_empty(&w->unverified) || !ring_empty(&w->verifying))
+		return;
+	while (!ring_empty(&w->unverified)) {
+		struct ring *first = w->unverified.next;
+
+		ring_remove(first);
+		ring_append(&w->verifying, first);
+	}
+	w->verify(w->verify_ctx);
+}
+
+static void
+on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct member *m = timer->data;
+	struct watch *w = m->watch;
+	struct watch_group *g = m->group;
+
+	(void)loop, (void)events;
+	if (g->consistent) {
+		m->expired = true;
+		if (ring_empty(&g->dirty))
+			ring_append(&w->unverified, &g->dirty);
+		verification_start(w);
+		return;
+	}
+	member_expire(w, m);
+	group_free_if_empty(w, g);
 }
 
 static double
@@ -427,6 +478,7 @@ watch_park(struct watch *w, struct ipc_stream *s, const struct query *q)
 	    .min_index = q->min_index,
 	    .last_index = q->index,
 	    .not_found = q->not_found};
+	g->consistent = w->verify != NULL && strcmp(q->consistency, "consistent") == 0;
 	ring_append(&g->members, &m->ring);
 	g->member_count++;
 	w->parked++;
@@ -442,7 +494,8 @@ watch_park(struct watch *w, struct ipc_stream *s, const struct query *q)
 static void
 group_mark(struct watch *w, struct watch_group *g)
 {
-	if (g->dirty.next == &g->dirty)
+	g->touched = true;
+	if (ring_empty(&g->dirty))
 		ring_append(&w->dirty, &g->dirty);
 }
 
@@ -571,13 +624,16 @@ subscribers_tell(struct watch *w)
 	w->notice_count = 0;
 }
 
-/* Runs g once and answers the members whose time has come. all: whatever their index (the state was replaced). */
+/* Runs g once and answers the members whose time has come; all of them if the state was replaced. */
 static void
-group_wake(struct watch *w, struct watch_group *g, bool all)
+group_wake(struct watch *w, struct watch_group *g)
 {
 	struct query *q = &w->query;
 	int failed = group_run(w, g);
+	bool all = g->replaced;
 	size_t count = 0;
+
+	g->touched = g->replaced = false;
 
 	if (w->streams_size < g->member_count) {
 		w->streams_size = MAX(g->member_count, w->streams_size * 2);
@@ -601,7 +657,6 @@ group_wake(struct watch *w, struct watch_group *g, bool all)
 	}
 	if (failed == 0 && g->member_count > 0)
 		group_link(w, g, q);
-	group_free_if_empty(w, g);
 	if (count == 0)
 		return;
 	if (failed == 0)
@@ -625,14 +680,73 @@ watch_wake(struct watch *w)
 	w->all = false;
 	if (all)
 		for (size_t i = 0; i < w->groups.size; i++)
-			for (struct hash_node *n = w->groups.buckets[i]; n != NULL; n = n->next)
-				group_mark(w, (struct watch_group *)n);
-	while (w->dirty.next != &w->dirty) {
+			for (struct hash_node *n = w->groups.buckets[i]; n != NULL; n = n->next) {
+				struct watch_group *g = (struct watch_group *)n;
+
+				group_mark(w, g);
+				g->replaced = true;
+			}
+	while (!ring_empty(&w->dirty)) {
 		struct watch_group *g = RING_ENTRY(w->dirty.next, struct watch_group, dirty);
 
 		ring_remove(&g->dirty);
-		group_wake(w, g, all);
+		if (g->consistent) {
+			ring_append(&w->unverified, &g->dirty);
+			continue;
+		}
+		group_wake(w, g);
+		group_free_if_empty(w, g);
 	}
+	verification_start(w);
+}
+
+/* Nobody knows whether g's state is still the newest: those who would have been answered by it are told so. */
+static void
+group_refuse(struct watch_group *g)
+{
+	for (struct ring *r = g->members.next, *next; r != &g->members; r = next) {
+		struct member *m = RING_ENTRY(r, struct member, ring);
+		struct ipc_stream *s = m->stream;
+
+		next = r->next;
+		if (!g->touched && !m->expired)
+			continue;
+		ipc_stream_watch(s, NULL, NULL, NULL);
+		member_free(m);
+		ipc_fail(s, 0, "No cluster leader");
+	}
+	g->touched = g->replaced = false;
+}
+
+static void
+group_expire(struct watch *w, struct watch_group *g)
+{
+	for (struct ring *r = g->members.next, *next; r != &g->members; r = next) {
+		struct member *m = RING_ENTRY(r, struct member, ring);
+
+		next = r->next;
+		if (m->expired)
+			member_expire(w, m);
+	}
+}
+
+void
+watch_verified(struct watch *w, bool leads)
+{
+	while (!ring_empty(&w->verifying)) {
+		struct watch_group *g = RING_ENTRY(w->verifying.next, struct watch_group, dirty);
+
+		ring_remove(&g->dirty);
+		if (!leads) {
+			group_refuse(g);
+		} else {
+			if (g->touched)
+				group_wake(w, g);
+			group_expire(w, g);
+		}
+		group_free_if_empty(w, g);
+	}
+	verification_start(w);
 }
 
 void

@@ -42,6 +42,14 @@ MUST_USE struct watch *watch_new(struct ev_loop *loop, watch_run *run, void *ctx
 void watch_free(struct watch *w);
 /* How long a query waits that does not say, and the cap on what it says (300 s and 600 s at first). */
 void watch_times(struct watch *w, int64_t default_ns, int64_t max_ns);
+/*
+ * Asks whether this node still leads; the answer comes later by watch_verified, once for each call. At most one question is open.
+ */
+typedef void watch_verify(void *ctx);
+/* Before anything is parked. Without it consistent queries are treated like all others. */
+void watch_verify_by(struct watch *w, watch_verify *verify, void *ctx);
+/* leads: what was touched before the question is evaluated now; else its members are refused ("No cluster leader"). */
+void watch_verified(struct watch *w, bool leads);
 /* The query that runs are made with: whoever made w fills in what does not change (datacenter, node name). */
 struct query *watch_query(struct watch *w);
 

@@ -30,7 +30,7 @@ static struct watch *watch;
 
 static uint64_t values[NAMES], indexes[NAMES]; /* value 0: not there */
 static uint64_t table_index;
-static unsigned runs;
+static unsigned runs, questions;
 
 static struct answer {
 	unsigned count;
@@ -150,7 +150,7 @@ setup(void **state)
 		indexes[i] = 10;
 	}
 	table_index = 10;
-	runs = 0;
+	runs = questions = 0;
 	return 0;
 }
 
@@ -181,12 +181,13 @@ wait_for(const struct answer *a, unsigned count)
 }
 
 static struct ipc_call *
-ask(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms)
+ask_with(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms, bool consistent)
 {
 	struct buf args = BUF_INIT(256);
 	struct ipc_call *call;
 
-	mp_put_map(&args, 3);
+	mp_put_map(&args, 4);
+	mp_put_kv_bool(&args, "RequireConsistent", consistent);
 	mp_put_kv_uint(&args, "Name", name);
 	mp_put_kv_uint(&args, "MinQueryIndex", min_index);
 	mp_put_kv_int(&args, "MaxQueryTime", wait_ms * NS_PER_MS);
@@ -194,6 +195,19 @@ ask(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms)
 	buf_free(&args);
 	settle();
 	return call;
+}
+
+static struct ipc_call *
+ask(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms)
+{
+	return ask_with(a, name, min_index, wait_ms, false);
+}
+
+static void
+verify(void *ctx)
+{
+	(void)ctx;
+	questions++;
 }
 
 static void
@@ -393,6 +407,104 @@ test_a_replaced_state_ends_all(void **state)
 	assert_int_equal(answers[1].index, 2);
 }
 
+/* A consistent query is not run before somebody has said, since the change, that this node leads. */
+static void
+test_a_consistent_query_is_verified_before_it_is_answered(void **state)
+{
+	(void)state;
+	watch_verify_by(watch, verify, NULL);
+	(void)ask_with(&answers[0], 0, 10, 0, true);
+	(void)ask_with(&answers[1], 1, 10, 0, true);
+	(void)ask(&answers[2], 0, 10, 0);
+	runs = 0;
+	change(0, 2, 11);
+	wake();
+	assert_int_equal(questions, 1);
+	assert_int_equal(answers[2].count, 1); /* the others do not wait */
+	assert_int_equal(answers[0].count, 0);
+	assert_int_equal(runs, 1);
+	/* Changes that come while the question is open: the same name is seen by the run behind it, another one needs its own. */
+	change(0, 3, 12);
+	change(1, 4, 12);
+	wake();
+	assert_int_equal(questions, 1);
+	watch_verified(watch, true);
+	settle();
+	assert_int_equal(answers[0].count, 1);
+	assert_int_equal(answers[0].value, 3);
+	assert_int_equal(answers[0].index, 12);
+	assert_int_equal(answers[1].count, 0);
+	assert_int_equal(questions, 2);
+	watch_verified(watch, true);
+	settle();
+	assert_int_equal(answers[1].value, 4);
+	assert_int_equal(questions, 2);
+	assert_int_equal(watch_parked(watch) + watch_groups(watch), 0);
+}
+
+static void
+test_a_consistent_query_fails_when_this_node_does_not_lead(void **state)
+{
+	struct ipc_call *call;
+
+	(void)state;
+	watch_verify_by(watch, verify, NULL);
+	(void)ask_with(&answers[0], 0, 10, 0, true);
+	(void)ask_with(&answers[1], 1, 10, 0, true);
+	call = ask_with(&answers[2], 0, 10, 0, true);
+	change(0, 2, 11);
+	wake();
+	ipc_cancel(call);
+	settle();
+	watch_verified(watch, false);
+	settle();
+	assert_true(answers[0].failed);
+	assert_int_equal(answers[0].count, 1);
+	assert_int_equal(answers[2].count, 0);
+	assert_int_equal(watch_parked(watch), 1); /* nothing has become of the other one */
+	/* All that waits has gone: the answer concerns nobody. */
+	call = ask_with(&answers[3], 2, 10, 0, true);
+	change(2, 2, 12);
+	wake();
+	ipc_cancel(call);
+	settle();
+	watch_verified(watch, true);
+	watch_touch(watch, WATCH_ALL, bytes_of(NULL, 0));
+	wake();
+	watch_verified(watch, true);
+	settle();
+	assert_int_equal(answers[1].count, 1);
+	assert_int_equal(answers[1].index, 10);
+	assert_int_equal(watch_parked(watch) + watch_groups(watch), 0);
+}
+
+static void
+test_the_deadline_of_a_consistent_query_is_verified_too(void **state)
+{
+	(void)state;
+	watch_verify_by(watch, verify, NULL);
+	(void)ask_with(&answers[0], 0, 10, 20, true);
+	(void)ask_with(&answers[1], 0, 10, 60000, true);
+	while (questions == 0)
+		ev_run(loop, EVRUN_ONCE);
+	settle();
+	assert_int_equal(answers[0].count, 0);
+	watch_verified(watch, true);
+	settle();
+	assert_int_equal(answers[0].count, 1);
+	assert_false(answers[0].failed);
+	assert_int_equal(answers[0].index, 10);
+	assert_int_equal(watch_parked(watch), 1);
+	questions = 0;
+	(void)ask_with(&answers[2], 0, 10, 20, true);
+	while (questions == 0)
+		ev_run(loop, EVRUN_ONCE);
+	watch_verified(watch, false);
+	settle();
+	assert_true(answers[2].failed);
+	assert_int_equal(answers[1].count, 0);
+}
+
 static void
 test_subscribers_are_told_names_once_a_batch(void **state)
 {
@@ -446,6 +558,9 @@ main(void)
 	    TEST(test_whoever_goes_is_forgotten),
 	    TEST(test_a_prefix_is_woken_by_its_keys),
 	    TEST(test_a_replaced_state_ends_all),
+	    TEST(test_a_consistent_query_is_verified_before_it_is_answered),
+	    TEST(test_a_consistent_query_fails_when_this_node_does_not_lead),
+	    TEST(test_the_deadline_of_a_consistent_query_is_verified_too),
 	    TEST(test_subscribers_are_told_names_once_a_batch),
 	    TEST(test_a_subscriber_that_fell_behind_is_reset),
 	};
