@@ -1,7 +1,8 @@
 /*
- * catalogd_snapshot.c - helper of catalogd: writes an archive of the store in directory argv[1] to descriptor ARCHIVE_HELPER_FD, and exits 0
+ * catalogd_snapshot.c - helper of catalogd: writes an archive of the store in a directory to descriptor ARCHIVE_HELPER_FD, and exits 0; with -D a dump
+ * of it to the standard output, for whoever looks for a fault (catalogd-snapshot.8)
  *
- * It copies the store first (the reader on the living one is gone when the copy is made) and encodes from the copy, at idle priority.
+ * It copies the store first (the reader on the living one is gone when the copy is made) and reads the copy; archives at idle priority.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "archive_form.h"
+#include "dump.h"
 #include "log.h"
 
 #define MODULE "agent.server.snapshot"
@@ -34,33 +36,72 @@ copy_open(const char *directory)
 	return fd;
 }
 
-int
-main(int argc, char **argv)
+/* The copy in descriptor fd, as a store that is only read. Ends the process if that can not be. */
+static struct store *
+copy_store(int fd, const char *directory)
 {
 	char path[64], error[STORE_ERROR_MAX];
 	struct store *store;
-	struct store_state state;
-	struct store_txn *t;
-	int copy, failed;
+	int failed = store_copy(directory, fd);
 
-	log_init("catalogd-snapshot", LOG_INFO_LEVEL);
-	if (argc != 2)
-		fatal_permanent(MODULE, "usage: catalogd-snapshot directory");
-	(void)setpriority(PRIO_PROCESS, 0, 19);
-	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
-	if ((copy = copy_open(argv[1])) == -1)
-		fatal(MODULE, "copy: directory=%s", argv[1]);
-	if ((failed = store_copy(argv[1], copy)) != 0)
-		fatalx(MODULE, "copy: error=%s", log_quote(store_copy_error(failed)));
-	snprintf(path, sizeof path, "/proc/self/fd/%d", copy);
+	if (failed != 0)
+		fatalx(MODULE, "copy: directory=%s error=%s", directory, log_quote(store_copy_error(failed)));
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	if (store_open(&(struct store_options){.directory = path, .copy = true}, &store, error) != STORE_OPENED)
-		fatalx(MODULE, "copy: error=%s", log_quote(error));
-	if ((t = store_read(store)) == NULL || store_state_read(t, &state) == -1)
+		fatalx(MODULE, "copy: directory=%s error=%s", directory, log_quote(error));
+	return store;
+}
+
+static void
+archive(struct store_txn *t)
+{
+	struct store_state state;
+
+	if (store_state_read(t, &state) == -1)
 		fatalx(MODULE, "copy: can not be read");
 	if (archive_write(t, &state, ARCHIVE_HELPER_FD) == -1)
 		fatal(MODULE, "write");
 	if (fdatasync(ARCHIVE_HELPER_FD) == -1)
 		fatal(MODULE, "sync");
+}
+
+static void
+dump(struct store_txn *t)
+{
+	char digest[SHA256_TEXT_MAX], error[STORE_ERROR_MAX];
+
+	if (dump_write(t, STDOUT_FILENO, digest) == 0)
+		return;
+	if (store_txn_result(t, error) != STORE_DONE)
+		fatalx(MODULE, "the store is damaged: error=%s", log_quote(error));
+	fatal(MODULE, "dump");
+}
+
+int
+main(int argc, char **argv)
+{
+	bool dumping = argc == 3 && strcmp(argv[1], "-D") == 0;
+	const char *directory = argv[argc - 1];
+	struct store *store;
+	struct store_txn *t;
+	int copy;
+
+	log_init("catalogd-snapshot", LOG_INFO_LEVEL);
+	if (!dumping && (argc != 2 || argv[1][0] == '-'))
+		fatal_permanent(MODULE, "usage: catalogd-snapshot [-D] directory");
+	if (!dumping) {
+		(void)setpriority(PRIO_PROCESS, 0, 19);
+		(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
+	}
+	if ((copy = copy_open(directory)) == -1)
+		fatal(MODULE, "copy: directory=%s", directory);
+	store = copy_store(copy, directory);
+	if ((t = store_read(store)) == NULL)
+		fatalx(MODULE, "copy: can not be read");
+	if (dumping)
+		dump(t);
+	else
+		archive(t);
 	store_close(store, false);
 	return 0;
 }

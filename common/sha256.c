@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "mem.h"
 
 /* The first 32 bits of the fractional parts of the cube roots of the first 64 primes (FIPS 180-4, 4.2.2). */
 static const uint32_t round_constant[64] = {
@@ -108,28 +109,69 @@ block_add(uint32_t hash[8], const uint8_t block[64])
 }
 
 void
+sha256_begin(struct sha256 *s)
+{
+	*s = (struct sha256){
+	    .hash = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+}
+
+void
+sha256_add(struct sha256 *s, struct bytes data)
+{
+	size_t used = s->size % sizeof s->block, size;
+
+	s->size += data.size;
+	if (used > 0) {
+		size = MIN(data.size, sizeof s->block - used);
+		if (size > 0)
+			memcpy(s->block + used, data.data, size);
+		if (used + size < sizeof s->block)
+			return;
+		block_add(s->hash, s->block);
+		data = bytes_of(data.data + size, data.size - size);
+	}
+	for (; data.size >= sizeof s->block; data = bytes_of(data.data + sizeof s->block, data.size - sizeof s->block))
+		block_add(s->hash, data.data);
+	if (data.size > 0)
+		memcpy(s->block, data.data, data.size);
+}
+
+void
+sha256_end(struct sha256 *s, uint8_t out[SHA256_BYTES])
+{
+	static const uint8_t fill[64] = {0x80};
+	uint64_t bits = s->size * 8;
+	size_t used = s->size % sizeof s->block;
+	uint8_t length[8];
+
+	for (int i = 0; i < 8; i++)
+		length[i] = (uint8_t)(bits >> (56 - 8 * i));
+	sha256_add(s, bytes_of(fill, (used < 56 ? 56 : 120) - used));
+	sha256_add(s, bytes_of(length, sizeof length));
+	for (int i = 0; i < 8; i++) {
+		out[4 * i] = (uint8_t)(s->hash[i] >> 24);
+		out[4 * i + 1] = (uint8_t)(s->hash[i] >> 16);
+		out[4 * i + 2] = (uint8_t)(s->hash[i] >> 8);
+		out[4 * i + 3] = (uint8_t)s->hash[i];
+	}
+}
+
+void
 sha256(struct bytes data, uint8_t out[SHA256_BYTES])
 {
-	uint32_t hash[8] = {
-	    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-	uint8_t last[128] = {0};
-	size_t whole = data.size / 64 * 64, rest = data.size - whole, last_size = rest < 56 ? 64 : 128;
+	struct sha256 s;
 
-	for (size_t at = 0; at < whole; at += 64)
-		block_add(hash, data.data + at);
-	if (rest > 0)
-		memcpy(last, data.data + whole, rest);
-	last[rest] = 0x80;
-	for (int i = 0; i < 8; i++)
-		last[last_size - 1 - (size_t)i] = (uint8_t)((uint64_t)data.size * 8 >> 8 * i);
-	for (size_t at = 0; at < last_size; at += 64)
-		block_add(hash, last + at);
-	for (int i = 0; i < 8; i++) {
-		out[4 * i] = (uint8_t)(hash[i] >> 24);
-		out[4 * i + 1] = (uint8_t)(hash[i] >> 16);
-		out[4 * i + 2] = (uint8_t)(hash[i] >> 8);
-		out[4 * i + 3] = (uint8_t)hash[i];
-	}
+	sha256_begin(&s);
+	sha256_add(&s, data);
+	sha256_end(&s, out);
+}
+
+char *
+sha256_hex(const uint8_t digest[SHA256_BYTES], char out[SHA256_TEXT_MAX])
+{
+	for (size_t i = 0; i < SHA256_BYTES; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	return out;
 }
 
 char *
@@ -138,7 +180,5 @@ sha256_text(struct bytes data, char out[SHA256_TEXT_MAX])
 	uint8_t digest[SHA256_BYTES];
 
 	sha256(data, digest);
-	for (size_t i = 0; i < sizeof digest; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
-	return out;
+	return sha256_hex(digest, out);
 }

@@ -7,13 +7,25 @@
 #ifndef COMMON_SHA256_H
 #define COMMON_SHA256_H
 
+#include <stddef.h>
+
 #include "cdefs.h"
 
 #define SHA256_BYTES 32
 #define SHA256_TEXT_MAX 65
 
 void sha256(struct bytes data, uint8_t out[SHA256_BYTES]);
-/* Lower-case hexadecimal digits of the digest. Returns out. */
+/* The same of data that comes in pieces. */
+struct sha256 {
+	uint32_t hash[8];
+	uint64_t size;
+	uint8_t block[64];
+};
+void sha256_begin(struct sha256 *s);
+void sha256_add(struct sha256 *s, struct bytes data);
+void sha256_end(struct sha256 *s, uint8_t out[SHA256_BYTES]);
+/* Lower-case hexadecimal digits. Return out. */
+char *sha256_hex(const uint8_t digest[SHA256_BYTES], char out[SHA256_TEXT_MAX]);
 char *sha256_text(struct bytes data, char out[SHA256_TEXT_MAX]);
 
 #endif
