@@ -218,6 +218,8 @@ node_configure(struct node *n, const struct conf *conf)
 	n->snapshot_threshold = (uint64_t)MAX(conf_int(conf, "raft_snapshot_threshold", 16384), 1);
 	n->trailing_logs = (uint64_t)MAX(conf_int(conf, "raft_trailing_logs", 10240), 0);
 	n->snapshot_interval_ns = MAX(conf_duration(conf, "raft_snapshot_interval", 30 * NS_PER_S), NS_PER_S);
+	/* a shorter interval does not wait for the end of the longer one */
+	n->snapshot_due = MIN(n->snapshot_due, ev_now(n->loop) + (double)n->snapshot_interval_ns / 1e9);
 }
 
 /* Who we are, from the configuration. */

@@ -24,7 +24,16 @@ $(BUILD)/test/$(notdir $(basename $(1))): $(1) test/fuzz/driver.c $(BUILD)/lib/$
 endef
 $(foreach t,$(wildcard test/fuzz/*_fuzz.c),$(eval $(call fuzz_rule,$(t))))
 
-tests: $(UNIT_TESTS) $(FUZZ_TESTS)
+# Load generators of `make bench`, and of its short form in `make check`.
+BENCH_SOURCES = test/bench/client.c
+BENCH_CLIENTS = $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(filter-out $(BENCH_SOURCES),$(wildcard test/bench/*.c)))
+$(BUILD)/bench/%: test/bench/%.c $(BENCH_SOURCES) test/bench/client.h
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(BENCH_SOURCES) $(LDFLAGS_ALL)
+
+tests: $(UNIT_TESTS) $(FUZZ_TESTS) $(BENCH_CLIENTS)
+benches: $(BENCH_CLIENTS)
 sims: $(SIM_TESTS)
 unit: $(UNIT_TESTS)
 	test/run-unit $(UNIT_TESTS)
@@ -43,7 +52,7 @@ check:
 	test/check
 bench:
 	packaging/packages bench
-	$(MAKE) -s -j$$(nproc) all
-	test/bench/run
+	$(MAKE) -s -j$$(nproc) all benches
+	BUILD=$(CURDIR)/$(BUILD) test/bench/run
 
-.PHONY: tests sims unit sim fuzz bats browser lint check bench
+.PHONY: tests benches sims unit sim fuzz bats browser lint check bench

@@ -1,58 +1,43 @@
 /*
- * watchers.c - parks many blocking queries, wakes them by one write, and says when the last one was answered
+ * watchers.c - parks many blocking queries, and says when the last one was answered
  *
- *	watchers HOST PORT COUNT PATH	PATH is asked with ?index=N&wait=600s on COUNT connections
+ *	watchers [-b] [-k keys] HOST PORT COUNT PATH SOURCE
  *
- * First the reference of the same run: COUNT socket pairs, each written once by a bare loop and read by the same reader. Then the
- * watchers: parked, the process waits for a line on standard input (the caller measures memory meanwhile), writes the key by one PUT, and
- * reads all answers. Prints "parked COUNT", then "bare_ms X woken_ms Y answers COUNT".
+ * Query i asks PATH/(i modulo keys) with ?index=N&wait=10m on a connection of its own, from addresses of the /16 network that begins at SOURCE
+ * + 2 (client.h). The keys are there beforehand; N is the index of the last one. Prints "parked COUNT" when all are asked, and waits for a
+ * line on standard input, the caller measures memory meanwhile. Then:
+ *
+ *	wake	with one key: it is written by one PUT, and "woken_ms X answers COUNT bytes N" tells how long the last answer took from the
+ *		sending of the PUT, how many there were, and the bytes of the first
+ *	read	somebody else has written the keys: the answers are read, the time means nothing
+ *
+ * -b measures the reference and ends: COUNT connections over loopback, each written once by a bare loop of write(2) in another process, with
+ * SIZE (PATH) bytes, and read by the same reader: "bare_ms X".
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-static struct sockaddr_in server;
+#include "client.h"
 
-static void
-die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
+#define ANSWER_BYTES 65536u
+
+static struct sockaddr_in server;
+static uint32_t source;
 
 static double
-now_ms(void)
+ms_since(uint64_t start_ns)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
-/* Each connection from its own source address in 127/8 per 200: the limit per client counts addresses, and ports are not endless. */
-static int
-dial(unsigned i)
-{
-	struct sockaddr_in source = {.sin_family = AF_INET};
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	source.sin_addr.s_addr = htonl(0x7f640000u + 2 + i / 150);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (bind(fd, (struct sockaddr *)&source, sizeof source) == -1 ||
-	    connect(fd, (struct sockaddr *)&server, sizeof server) == -1)
-		die("connect");
-	return fd;
+	return (double)(client_now_ns() - start_ns) / 1e6;
 }
 
 static void
@@ -62,45 +47,62 @@ request(int fd, const char *method, const char *path, const char *body)
 	int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", method, path,
 	    strlen(body), body);
 
+	if (n < 0 || (size_t)n >= sizeof text)
+		client_diex("too long a path");
 	if (write(fd, text, (size_t)n) != n)
-		die("write");
+		client_die("write");
 }
 
-/* Reads one answer's head at least; the index of it. */
-static unsigned long
+/* Reads one answer; the index of it. */
+static uint64_t
 answer_index(int fd)
 {
-	char text[4096];
-	ssize_t n = read(fd, text, sizeof text - 1);
-	char *at;
+	static char text[ANSWER_BYTES];
+	struct client_head head;
+	size_t used = 0, bytes;
 
-	if (n <= 0)
-		die("read");
-	text[n] = '\0';
-	at = strcasestr(text, "x-consul-index:");
-	return at == NULL ? 0 : strtoul(at + 15, NULL, 10);
+	do {
+		ssize_t n = read(fd, text + used, sizeof text - used);
+
+		if (n <= 0)
+			client_die("read");
+		used += (size_t)n;
+		bytes = client_head(text, used, &head);
+	} while (bytes == 0 || used < bytes + head.body);
+	if (head.status != 200)
+		client_diex("refused: %.200s", text);
+	return head.index;
 }
 
-/* Reads each of count descriptors once. */
-static void
+/* Reads each of count descriptors once: an answer here is shorter than a segment. The bytes of the first one. */
+static size_t
 read_all(int epoll, unsigned count)
 {
 	static struct epoll_event events[1024];
-	static char text[65536];
+	static char text[ANSWER_BYTES];
+	size_t first = 0;
 	unsigned done = 0;
 
 	while (done < count) {
 		int n = epoll_wait(epoll, events, 1024, 60000);
 
-		if (n <= 0)
-			die("epoll_wait");
+		if (n == 0)
+			client_diex("%u of %u were answered, then none for 60 s", done, count);
+		if (n == -1)
+			client_die("epoll_wait");
 		for (int i = 0; i < n; i++) {
-			if (read(events[i].data.fd, text, sizeof text) <= 0)
-				die("read");
+			ssize_t got = read(events[i].data.fd, text, sizeof text);
+
+			if (got <= 0)
+				client_die("read");
+			if (strncmp(text, "HTTP/1.1 200 ", 13) != 0)
+				client_diex("refused: %.200s", text);
 			epoll_ctl(epoll, EPOLL_CTL_DEL, events[i].data.fd, NULL);
-			done++;
+			if (done++ == 0)
+				first = (size_t)got;
 		}
 	}
+	return first;
 }
 
 static void
@@ -109,103 +111,118 @@ watch(int epoll, int fd)
 	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
 
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) == -1)
-		die("epoll_ctl");
+		client_die("epoll_ctl");
 }
 
-/* The bare loop, in a process of its own as a server is: TCP connections over loopback, one small write(2) each. */
+/* The other process of the bare loop: accepts, waits for the word, writes. */
+static void
+bare_writer(int listener, int go, unsigned count, size_t size)
+{
+	int *accepted = calloc(count, sizeof *accepted);
+	char *answer = calloc(1, size + 32);
+	char byte;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (accepted == NULL || answer == NULL)
+		client_die("bare loop");
+	memset(answer, 'x', size);
+	memcpy(answer, "HTTP/1.1 200 OK\r\n\r\n", 19);
+	for (unsigned i = 0; i < count; i++)
+		if ((accepted[i] = accept(listener, NULL, NULL)) == -1)
+			client_die("accept");
+	if (read(go, &byte, 1) != 1)
+		client_die("go");
+	for (unsigned i = 0; i < count; i++)
+		if (write(accepted[i], answer, size) != (ssize_t)size)
+			client_die("write");
+	pause();
+}
+
 static double
-bare_loop(unsigned count)
+bare_loop(unsigned count, size_t size)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof a;
-	int listener = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0), *fds = calloc(count, sizeof *fds);
-	int go[2];
-	struct sockaddr_in keep = server;
-	double start, end;
+	socklen_t length = sizeof a;
+	int listener = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0), go[2];
+	uint64_t start_ns;
+	double took_ms;
 	pid_t child;
-	char byte = 0;
 
 	if (bind(listener, (struct sockaddr *)&a, sizeof a) == -1 || listen(listener, 4096) == -1 ||
-	    getsockname(listener, (struct sockaddr *)&a, &size) == -1 || pipe(go) == -1)
-		die("bare loop");
+	    getsockname(listener, (struct sockaddr *)&a, &length) == -1 || pipe(go) == -1 || epoll == -1)
+		client_die("bare loop");
 	child = fork();
-	if (child == 0) {
-		int *accepted = calloc(count, sizeof *accepted);
-
-		for (unsigned i = 0; i < count; i++)
-			if ((accepted[i] = accept(listener, NULL, NULL)) == -1)
-				die("accept");
-		if (read(go[0], &byte, 1) != 1)
-			die("go");
-		for (unsigned i = 0; i < count; i++)
-			if (write(accepted[i], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38) != 38)
-				die("write");
-		pause();
-	}
-	server = a;
-	for (unsigned i = 0; i < count; i++) {
-		fds[i] = dial(i);
-		watch(epoll, fds[i]);
-	}
-	start = now_ms();
-	if (write(go[1], "x", 1) != 1)
-		die("go");
-	read_all(epoll, count);
-	end = now_ms();
-	kill(child, 9);
+	if (child == -1)
+		client_die("fork");
+	if (child == 0)
+		bare_writer(listener, go[0], count, size);
 	for (unsigned i = 0; i < count; i++)
-		close(fds[i]);
-	close(listener);
-	close(epoll);
-	free(fds);
-	server = keep;
-	return end - start;
+		watch(epoll, client_connect(&a, source, i));
+	start_ns = client_now_ns();
+	if (write(go[1], "x", 1) != 1)
+		client_die("go");
+	read_all(epoll, count);
+	took_ms = ms_since(start_ns);
+	kill(child, SIGKILL);
+	return took_ms;
+}
+
+static void
+park_and_read(unsigned count, unsigned keys, const char *key)
+{
+	int epoll = epoll_create1(0), control = client_connect(&server, source, 0);
+	char path[512], line[64];
+	uint64_t index, start_ns;
+	size_t bytes;
+
+	snprintf(path, sizeof path, "%s/%u", key, keys - 1);
+	request(control, "GET", path, "");
+	index = answer_index(control);
+	for (unsigned i = 0; i < count; i++) {
+		int fd = client_connect(&server, source, i + 1);
+
+		snprintf(path, sizeof path, "%s/%u?index=%" PRIu64 "&wait=10m", key, i % keys, index);
+		request(fd, "GET", path, "");
+		watch(epoll, fd);
+	}
+	printf("parked %u\n", count);
+	fflush(stdout);
+	if (fgets(line, sizeof line, stdin) == NULL)
+		return; /* the caller ended */
+	start_ns = client_now_ns();
+	if (strcmp(line, "wake\n") == 0) {
+		snprintf(path, sizeof path, "%s/0", key);
+		request(control, "PUT", path, "woken");
+	}
+	bytes = read_all(epoll, count);
+	printf("woken_ms %.2f answers %u bytes %zu\n", ms_since(start_ns), count, bytes);
 }
 
 int
 main(int argc, char **argv)
 {
-	unsigned count;
-	int *fds, epoll, control;
-	char path[512], line[64];
-	unsigned long index;
-	double bare, start, end;
-	struct rlimit limit;
+	unsigned keys = 1, count;
+	bool bare = false;
+	int c;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: watchers HOST PORT COUNT PATH\n");
-		return 2;
+	while ((c = getopt(argc, argv, "bk:")) != -1) {
+		if (c == 'b')
+			bare = true;
+		else if (c == 'k')
+			keys = (unsigned)strtoul(optarg, NULL, 10);
+		else
+			return 2;
 	}
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	server.sin_family = AF_INET;
-	server.sin_port = htons((unsigned short)atoi(argv[2]));
-	if (inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)
-		return 2;
-	count = (unsigned)atoi(argv[3]);
-	bare = bare_loop(count);
-	control = dial(0);
-	request(control, "PUT", argv[4], "one");
-	answer_index(control);
-	request(control, "GET", argv[4], "");
-	index = answer_index(control);
-	snprintf(path, sizeof path, "%s?index=%lu&wait=600s", argv[4], index);
-	fds = calloc(count, sizeof *fds);
-	epoll = epoll_create1(0);
-	for (unsigned i = 0; i < count; i++) {
-		fds[i] = dial(i + 150);
-		request(fds[i], "GET", path, "");
-		watch(epoll, fds[i]);
-	}
-	printf("parked %u\n", count);
-	fflush(stdout);
-	if (fgets(line, sizeof line, stdin) == NULL)
-		return 1;
-	start = now_ms();
-	request(control, "PUT", argv[4], "two");
-	read_all(epoll, count);
-	end = now_ms();
-	printf("bare_ms %.1f woken_ms %.1f ratio %.2f answers %u\n", bare, end - start, (end - start) / bare, count);
+	argv += optind;
+	if (argc - optind != 5 || keys == 0)
+		client_diex("usage: watchers [-b] [-k keys] HOST PORT COUNT PATH SOURCE");
+	server = client_address(argv[0], argv[1]);
+	source = ntohl(client_address(argv[4], "0").sin_addr.s_addr);
+	count = (unsigned)strtoul(argv[2], NULL, 10);
+	client_files(count + 32);
+	if (bare)
+		printf("bare_ms %.2f\n", bare_loop(count, strtoul(argv[3], NULL, 10)));
+	else
+		park_and_read(count, keys, argv[3]);
 	return 0;
 }

@@ -1,0 +1,166 @@
+/*
+ * dnsask.c - DNS questions one after the other, each asked when the one before is answered
+ *
+ *	dnsask udp|tcp HOST PORT FILE COUNT	the questions of FILE, lines of name and type (A or SRV) as dnsperf has them, in turn
+ *
+ * UDP questions carry EDNS with 1232 bytes; TCP is one connection. Prints JSON: the fewest and the most records in the answer section, the
+ * bytes of the longest message, how many answers were cut (TC) or errors, and the latency in microseconds: median, p99.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "client.h"
+
+#define QUESTIONS_MAX 100000u
+#define MESSAGE_MAX 65535u
+#define UDP_BYTES 1232u
+#define SOURCE 0x7fc90000u /* 127.201.0.0 */
+
+struct question {
+	uint16_t size;
+	uint8_t packet[2 + 12 + 256 + 4 + 11]; /* the length, as TCP has it, first */
+};
+
+static struct question *questions;
+static size_t question_count;
+
+static void
+put16(uint8_t *at, unsigned value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+static unsigned
+get16(const uint8_t *at)
+{
+	return (unsigned)at[0] << 8 | at[1];
+}
+
+static void
+question(struct question *q, char *name, unsigned type)
+{
+	static const uint8_t head[12] = {0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1},
+			     edns[11] = {0, 0, 41, UDP_BYTES >> 8, UDP_BYTES & 255};
+	uint8_t *p = q->packet + 2;
+	char *rest;
+
+	if (strlen(name) > 250)
+		client_diex("too long a name: %s", name);
+	memcpy(p, head, sizeof head);
+	p += sizeof head;
+	for (char *label = strtok_r(name, ".", &rest); label != NULL; label = strtok_r(NULL, ".", &rest)) {
+		size_t size = strlen(label);
+
+		if (size > 63)
+			client_diex("too long a label: %s", label);
+		*p++ = (uint8_t)size;
+		memcpy(p, label, size);
+		p += size;
+	}
+	*p++ = 0;
+	put16(p, type);
+	put16(p + 2, 1);
+	memcpy(p + 4, edns, sizeof edns);
+	q->size = (uint16_t)(p + 4 + sizeof edns - q->packet - 2);
+	put16(q->packet, q->size);
+}
+
+static void
+read_questions(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char name[300], type[8];
+
+	if (f == NULL || (questions = calloc(QUESTIONS_MAX, sizeof *questions)) == NULL)
+		client_die(path);
+	while (question_count < QUESTIONS_MAX && fscanf(f, "%299s %7s", name, type) == 2)
+		question(&questions[question_count++], name, strcmp(type, "SRV") == 0 ? 33 : 1);
+	fclose(f);
+	if (question_count == 0)
+		client_diex("%s: no questions", path);
+}
+
+static void
+receive_all(int fd, uint8_t *to, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = recv(fd, to, size, 0);
+
+		if (n <= 0)
+			client_die("no answer");
+		to += n;
+		size -= (size_t)n;
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static uint8_t answer[MESSAGE_MAX];
+	unsigned least = MESSAGE_MAX, most = 0, cut = 0, errors = 0;
+	struct timeval patience = {.tv_sec = 20};
+	size_t count = argc == 6 ? strtoul(argv[5], NULL, 10) : 0, longest = 0;
+	struct sockaddr_in to;
+	uint32_t *took_us;
+	bool tcp;
+	int fd;
+
+	if (count == 0 || (took_us = calloc(count, sizeof *took_us)) == NULL)
+		client_diex("usage: dnsask udp|tcp HOST PORT FILE COUNT");
+	tcp = strcmp(argv[1], "tcp") == 0;
+	to = client_address(argv[2], argv[3]);
+	read_questions(argv[4]);
+	if (tcp)
+		fd = client_connect(&to, SOURCE, 0);
+	else if ((fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1 ||
+		 connect(fd, (struct sockaddr *)&to, sizeof to) == -1)
+		client_die("connect");
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == -1)
+		client_die("setsockopt");
+	for (size_t i = 0; i < count; i++) {
+		const struct question *q = &questions[i % question_count];
+		uint64_t start_ns = client_now_ns();
+		size_t size;
+
+		if (send(fd, q->packet + (tcp ? 0 : 2), q->size + (tcp ? 2u : 0u), 0) == -1)
+			client_die("send");
+		if (tcp) {
+			uint8_t length[2];
+
+			receive_all(fd, length, 2);
+			size = get16(length);
+			receive_all(fd, answer, size);
+		} else {
+			ssize_t n = recv(fd, answer, sizeof answer, 0);
+
+			if (n == -1)
+				client_die("no answer");
+			size = (size_t)n;
+		}
+		took_us[i] = (uint32_t)((client_now_ns() - start_ns) / 1000);
+		if (size < 12)
+			client_diex("an answer of %zu bytes", size);
+		longest = size > longest ? size : longest;
+		least = get16(answer + 6) < least ? get16(answer + 6) : least;
+		most = get16(answer + 6) > most ? get16(answer + 6) : most;
+		cut += (answer[2] & 2) != 0;
+		errors += (answer[3] & 15) != 0;
+	}
+	close(fd);
+	client_sort(took_us, count);
+	printf("{\"answers_min\": %u, \"answers_max\": %u, \"bytes_max\": %zu, \"cut\": %u, \"errors\": %u, "
+	       "\"median_us\": %u, "
+	       "\"p99_us\": %u}\n",
+	    least, most, longest, cut, errors, client_quantile(took_us, count, 0.5),
+	    client_quantile(took_us, count, 0.99));
+	free(took_us);
+	free(questions);
+	return 0;
+}

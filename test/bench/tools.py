@@ -1,0 +1,173 @@
+"""What loads the suite, and what it is compared with: our generators, wrk, dnsperf; nginx and NSD.
+
+A program that is not installed makes its reference a dash. Without wrk and dnsperf our own generators ask, as the short form does always.
+"""
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import time
+
+from suite import BUILD, PATIENCE_S, SECONDS, SHORT, Failed, wait_for
+
+
+def client(name, *args, **options):
+    """Runs one of our generators to its end; its figures."""
+    done = subprocess.run([os.path.join(BUILD, "bench", name), *map(str, args)], capture_output=True, text=True, timeout=1200, **options)
+    if done.returncode != 0:
+        raise Failed(f"{name}: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
+
+
+def load(address, method, path, *options, port=8500):
+    """load.c, nothing may be refused."""
+    figures = client("load", *options, address, port, method, path)
+    if figures["refused"]:
+        raise Failed(f"{figures['refused']} of {figures['answered']} refused: {figures['refusal']}")
+    return figures
+
+
+def wrk_is_here():
+    return not SHORT and shutil.which("wrk") is not None
+
+
+def http_load(address, path, port=8500):
+    """GETs over 64 connections: requests/s, and the p99 in ms."""
+    if not wrk_is_here():
+        figures = load(address, "GET", path, "-c", 64, "-t", SECONDS, port=port)
+        return figures["rate"], figures["p99_us"] / 1000
+    out = subprocess.run(["wrk", "-t1", "-c64", f"-d{SECONDS}s", "--latency", f"http://{address}:{port}{path}"],
+                         capture_output=True, text=True, timeout=SECONDS + PATIENCE_S).stdout
+    p99, rate = re.search(r"99%\s+([\d.]+)(us|ms|s)", out), re.search(r"Requests/sec:\s+([\d.]+)", out)
+    if "Non-2xx" in out or "Socket errors" in out or rate is None:
+        raise Failed(f"wrk: {out.strip()[-300:]}")
+    return float(rate.group(1)), float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)]
+
+
+def dns_load(address, port, queries):
+    """Questions/s over UDP from a file of them."""
+    if SHORT or shutil.which("dnsperf") is None:
+        count = 200 if SHORT else 20000
+        start = time.monotonic()
+        figures = client("dnsask", "udp", address, port, queries, count)
+        if figures["errors"] or figures["answers_min"] == 0:
+            raise Failed(f"DNS: {figures}")
+        return count / (time.monotonic() - start)
+    out = subprocess.run(["dnsperf", "-s", address, "-p", str(port), "-d", queries, "-l", str(SECONDS), "-c", "4", "-q", "400"],
+                         capture_output=True, text=True, timeout=SECONDS + PATIENCE_S).stdout
+    rate = re.search(r"Queries per second:\s+([\d.]+)", out)
+    codes = re.search(r"Response codes:\s+NOERROR (\d+) \(100.00%\)", out)
+    if rate is None or codes is None:
+        raise Failed(f"dnsperf: {out.strip()[-300:]}")
+    return float(rate.group(1))
+
+
+class Shares:
+    """Cores that the generator and each daemon take over a span: with Shares(suite, "wrk") as s: ...; s.text"""
+
+    def __init__(self, suite, generator):
+        self.suite, self.generator, self.text = suite, generator, ""
+
+    def __enter__(self):
+        self.before, self.children, self.start = self.suite.cpu(), self._children(), time.monotonic()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        seconds = time.monotonic() - self.start
+        after = self.suite.cpu()
+        shares = [(self.generator, self._children() - self.children)]
+        shares += sorted(((name, after[name] - self.before.get(name, 0)) for name in after), key=lambda one: -one[1])
+        self.text = ", ".join(f"{name} {used / seconds:.2f}" for name, used in shares if used / seconds >= 0.01)
+
+    @staticmethod
+    def _children():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+
+class Nginx:
+    """One worker that answers a constant of the given size. Not installed: it is never there."""
+
+    PORT = 8080
+
+    def __init__(self, directory, address, body_bytes):
+        self.address, self.process = address, None
+        self.here = shutil.which("nginx") is not None and not SHORT
+        if not self.here:
+            return
+        os.makedirs(directory, exist_ok=True)
+        conf = os.path.join(directory, "nginx.conf")
+        with open(conf, "w") as f:
+            f.write(f"""daemon off; worker_processes 1; pid {directory}/pid; error_log {directory}/error;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 1000000000;
+client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
+uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+server {{ listen {address}:{self.PORT}; location / {{ default_type application/json; return 200 '{"x" * body_bytes}'; }} }} }}
+""")
+        self.process = subprocess.Popen(["nginx", "-e", f"{directory}/error", "-c", conf], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(self._answers, "nginx", 20)
+
+    def _answers(self):
+        socket.create_connection((self.address, self.PORT), timeout=1).close()
+        return True
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+
+
+class Nsd:
+    """One server for the zone consul, from lines of records. Not installed: it is never there."""
+
+    PORT = 5300
+
+    def __init__(self, directory, address, records):
+        self.address, self.process = address, None
+        self.here = shutil.which("nsd") is not None and not SHORT
+        if not self.here:
+            return
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, "zone"), "w") as f:
+            f.write("$ORIGIN consul.\n@ 0 IN SOA ns hostmaster 1 3600 600 86400 0\n@ 0 IN NS ns\nns 0 IN A 127.0.0.1\n")
+            f.writelines(record + "\n" for record in records)
+        conf = os.path.join(directory, "nsd.conf")
+        with open(conf, "w") as f:
+            f.write(f"""server:
+  ip-address: {address}@{self.PORT}
+  server-count: 1
+  username: ""
+  chroot: ""
+  zonesdir: "{directory}"
+  zonelistfile: "{directory}/zone.list"
+  pidfile: "{directory}/pid"
+  xfrdfile: "{directory}/xfrd.state"
+  xfrdir: "{directory}"
+  database: ""
+  rrl-ratelimit: 0
+  minimal-responses: no
+  logfile: "{directory}/log"
+remote-control:
+  control-enable: no
+zone:
+  name: consul
+  zonefile: zone
+""")
+        self.process = subprocess.Popen(["nsd", "-d", "-c", conf], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(self._answers, "NSD", 60)
+
+    def _answers(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.1)
+            s.connect((self.address, self.PORT))
+            s.send(b"\0\7\1\0\0\1\0\0\0\0\0\0\2ns\6consul\0\0\1\0\1")
+            return s.recv(512)[3] & 15 == 0
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
