@@ -33,13 +33,26 @@ directory_open(const char *path)
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* The name of the directory itself, when this start has made it (or one that died before this). */
+static int
+parent_sync(int dir)
+{
+	int fd = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), result;
+
+	if (fd == -1) /* whoever may not read it has not made anything in it */
+		return errno == EACCES ? 0 : -1;
+	result = fsync(fd);
+	close(fd);
+	return result;
+}
+
 static int
 directories_open(struct node *n, const char *path)
 {
 	n->raft_path = xstrdup(path);
 	n->log_path = xasprintf("%s/log", path);
 	n->raft_dir = directory_open(n->raft_path);
-	if (n->raft_dir == -1) {
+	if (n->raft_dir == -1 || (!n->dev && parent_sync(n->raft_dir) == -1)) {
 		log_error(MODULE, "failed to open the raft directory: path=%s", log_quote(n->raft_path));
 		return -1;
 	}
@@ -79,31 +92,41 @@ wal_open_patiently(struct node *n, bool create)
 
 /* The log and the snapshots must belong together. */
 static int
-recovery_check(const struct node *n)
+recovery_check(struct node *n)
 {
 	const struct terms *log = wal_terms(n->wal);
-	uint64_t newest = node_snapshot_index(n);
+	const struct snapshot_meta *snapshot =
+	    snapshots_count(n->snapshots) == 0 ? NULL : snapshots_at(n->snapshots, 0);
 
 	if (snapshots_odd(n->snapshots) != NULL)
 		log_warnx(MODULE, "not a snapshot, left alone: %s", snapshots_odd(n->snapshots));
-	if (newest < log->base_index) {
+	switch (snapshot_fit(snapshot, log)) {
+	case SNAPSHOT_FITS:
+		return 0;
+	case SNAPSHOT_AHEAD:
+		log_info(MODULE, "the log goes on from a snapshot that was received: index=%" PRIu64, snapshot->index);
+		if (wal_snapshot(n->wal, snapshot->index, snapshot->term) == 0 && wal_sync(n->wal) == 0)
+			return 0;
+		if (node_is_space_error(errno))
+			fatal(MODULE, "failed to start Raft: %s", n->log_path);
+		log_error(MODULE, "failed to start Raft: path=%s", log_quote(n->log_path));
+		return -1;
+	case SNAPSHOT_TOO_OLD:
 		log_errorx(MODULE,
 		    "failed to start Raft: the log begins behind entry %" PRIu64
 		    " and no snapshot holds what was before; restore the data directory from a backup, or move "
 		    "it away and let the server join as a new one: path=%s",
 		    log->base_index, log_quote(n->raft_path));
 		return -1;
-	}
-	if (newest > log->last ||
-	    (newest > 0 && newest >= log->base_index && terms_at(log, newest) != snapshots_at(n->snapshots, 0)->term)) {
+	case SNAPSHOT_LOG_SHORT:
 		log_errorx(MODULE,
 		    "failed to start Raft: the log ends with entry %" PRIu64 ", but a snapshot up to %" PRIu64
 		    " was taken of it: acknowledged writes are missing; restore the "
 		    "data directory from a backup, or move it away and let the server join as a new one: path=%s",
-		    log->last, newest, log_quote(n->raft_path));
+		    log->last, snapshot->index, log_quote(n->raft_path));
 		return -1;
 	}
-	return 0;
+	return -1;
 }
 
 static bool

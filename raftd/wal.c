@@ -50,7 +50,7 @@ wal_segment_fd(struct wal *w, struct segment *s)
 	char name[SEGMENT_NAME_MAX];
 
 	if (s->fd == -1)
-		s->fd = w->io.open(w->io.ctx, wal_segment_name(s->number, name), false);
+		s->fd = w->io.open(w->io.ctx, wal_segment_name(s->number, name), WAL_IO_WRITE);
 	return s->fd;
 }
 
@@ -66,6 +66,14 @@ static size_t
 entry_count(const struct wal *w)
 {
 	return (size_t)(w->terms.last - w->terms.base_index);
+}
+
+void
+wal_index_reset(struct wal *w, uint64_t index, uint64_t term)
+{
+	terms_free(&w->terms);
+	terms_init(&w->terms, index, term);
+	w->configuration_count = 0;
 }
 
 void
@@ -114,7 +122,7 @@ spare_make(struct wal *w, uint32_t bytes)
 	/* a smaller one is what accepted proposals rely on: it goes only when the larger one is there */
 	if (w->io.unlink(w->io.ctx, SPARE_NEW_NAME) == -1 && errno != ENOENT)
 		return -1;
-	fd = w->io.open(w->io.ctx, SPARE_NEW_NAME, true);
+	fd = w->io.open(w->io.ctx, SPARE_NEW_NAME, WAL_IO_CREATE);
 	if (fd == -1)
 		return -1;
 	if (w->io.allocate(w->io.ctx, fd, bytes) == -1 || w->io.rename(w->io.ctx, SPARE_NEW_NAME, SPARE_NAME) == -1)
@@ -154,7 +162,7 @@ segment_begin(struct wal *w)
 	wal_block_seal(block, number, 0);
 	if (w->io.write(w->io.ctx, w->spare_fd, block, sizeof block, 0) != (ssize_t)sizeof block)
 		return -1;
-	if (!w->no_sync && w->io.sync(w->io.ctx, w->spare_fd) == -1)
+	if (!w->no_sync && !WAL_PLANTED(SEGMENT_HEAD_UNSYNCED) && w->io.sync(w->io.ctx, w->spare_fd) == -1)
 		return -1;
 	if (w->io.rename(w->io.ctx, SPARE_NAME, wal_segment_name(number, name)) == -1)
 		return -1;
@@ -162,7 +170,7 @@ segment_begin(struct wal *w)
 	w->spare_fd = -1;
 	w->at = w->zeroed = WAL_BLOCK_BYTES;
 	w->stale_to = 0;
-	w->directory_unsynced = true;
+	w->directory_unsynced = !WAL_PLANTED(SEGMENT_NAME_UNSYNCED);
 	return 0;
 }
 
@@ -215,8 +223,8 @@ wal_open(const struct wal_options *o, bool may_create, char error[WAL_ERROR_MAX]
 		if (create(w, error) == -1)
 			goto fail;
 	}
-	/* what was read may be in the page cache only, and so may the names */
-	w->unsynced = w->directory_unsynced = true;
+	/* what was read or cut may be in the page cache only, and so may the names */
+	w->unsynced = w->directory_unsynced = !WAL_PLANTED(OPENED_UNSYNCED);
 	if (wal_sync(w) == -1) {
 		snprintf(error, WAL_ERROR_MAX, "%s: fdatasync: %s", w->path, strerror(errno));
 		goto fail;
@@ -454,6 +462,9 @@ batch_account(struct wal *w, uint32_t batch_at)
 
 	w->term = w->head.term;
 	memcpy(w->vote, w->head.vote, WAL_ID_BYTES);
+	w->batch_segment = last_segment(w)->number;
+	if (w->head.kind == WAL_BATCH_RESET)
+		wal_index_reset(w, w->head.first, w->head.prev_term);
 	if (w->head.entries > 0)
 		wal_index_begin(w, w->head.first, w->head.prev_term);
 	for (uint32_t i = 0; i < w->head.entries; i++)
@@ -528,6 +539,31 @@ wal_mark(struct wal *w)
 	return wal_batch_write(w);
 }
 
+int
+wal_reset(struct wal *w, uint64_t index, uint64_t term)
+{
+	static const uint8_t nobody[WAL_ID_BYTES];
+
+	if (index == 0 || term == 0)
+		panic("wal: reset to entry %" PRIu64 " of term %" PRIu64, index, term);
+	if (term > w->term)
+		wal_batch_begin(w, term, nobody);
+	else
+		wal_batch_begin(w, w->term, w->vote);
+	w->head.kind = WAL_BATCH_RESET;
+	w->head.first = index;
+	w->head.prev_term = term;
+	return wal_batch_write(w);
+}
+
+int
+wal_snapshot(struct wal *w, uint64_t index, uint64_t term)
+{
+	if (index < w->terms.base_index || terms_at(&w->terms, index) == term)
+		return 0;
+	return wal_reset(w, index, term);
+}
+
 bool
 wal_needs_sync(const struct wal *w)
 {
@@ -538,9 +574,9 @@ int
 wal_sync(struct wal *w)
 {
 	if (!w->no_sync) {
-		if (w->unsynced && w->io.sync(w->io.ctx, last_segment(w)->fd) == -1)
+		if (w->unsynced && !WAL_PLANTED(DATA_UNSYNCED) && w->io.sync(w->io.ctx, last_segment(w)->fd) == -1)
 			return -1;
-		if (w->directory_unsynced && w->io.sync_directory(w->io.ctx) == -1)
+		if (w->directory_unsynced && w->io.sync_directory(w->io.ctx, NULL) == -1)
 			return -1;
 	}
 	wal_synced(w);
@@ -559,6 +595,7 @@ void
 wal_synced(struct wal *w)
 {
 	w->unsynced = w->directory_unsynced = false;
+	w->durable_segment = w->batch_segment;
 }
 
 /* ---- reading ---- */
@@ -730,7 +767,9 @@ wal_drop(struct wal *w, uint64_t limit)
 {
 	int dropped = 0;
 
-	while (w->segment_count > 1) {
+	/* a later segment may have a name already, but a batch with the hard state only when that is durable */
+	while (
+	    w->segment_count > 1 && (w->segments[0].number < w->durable_segment || WAL_PLANTED(HARD_STATE_DROPPED))) {
 		uint64_t number = w->segments[0].number, keep_from = first_behind(w, number);
 		char name[SEGMENT_NAME_MAX];
 
@@ -741,7 +780,7 @@ wal_drop(struct wal *w, uint64_t limit)
 		segment_forget(w, keep_from);
 		dropped++;
 		/* a later name must not be gone before an earlier one: that would be a missing segment */
-		if (!w->no_sync && w->io.sync_directory(w->io.ctx) == -1)
+		if (!w->no_sync && !WAL_PLANTED(DROP_UNSYNCED) && w->io.sync_directory(w->io.ctx, NULL) == -1)
 			return -1;
 	}
 	return dropped;

@@ -26,20 +26,28 @@
 /* Entry types; the log itself only knows where configurations are. */
 enum wal_entry_type { WAL_NOOP = 0, WAL_DATA = 1, WAL_CONFIGURATION = 2 };
 
-/* One directory. All return -1 with errno on failure. Names have no slash. */
+/* How a file is opened; WAL_IO_CREATE: for writing, and it must not be there yet. */
+enum wal_io_mode { WAL_IO_READ, WAL_IO_WRITE, WAL_IO_CREATE };
+
+/*
+ * One directory, for the log and for snapshots (snapshot_store.h). All return -1 with errno on failure. The log's names have no
+ * slash; a name of the form "a/b" is that of a file in a directory below. directory: the name of one below, NULL: this one.
+ */
 struct wal_io {
 	int (*lock)(void *ctx); /* EWOULDBLOCK: another process has it */
-	int (*list)(void *ctx, void (*each)(void *arg, const char *name), void *arg);
-	int (*open)(void *ctx, const char *name, bool create);
+	int (*list)(void *ctx, const char *directory, void (*each)(void *arg, const char *name), void *arg);
+	int (*open)(void *ctx, const char *name, enum wal_io_mode mode);
 	void (*close)(void *ctx, int fd);
 	int (*size)(void *ctx, int fd, uint64_t *bytes);
 	int (*allocate)(void *ctx, int fd, uint64_t bytes); /* the file reads as zeros, its space is reserved */
 	ssize_t (*read)(void *ctx, int fd, void *out, size_t size, uint64_t offset);
 	ssize_t (*write)(void *ctx, int fd, const void *data, size_t size, uint64_t offset);
 	int (*sync)(void *ctx, int fd);
-	int (*sync_directory)(void *ctx);
-	int (*rename)(void *ctx, const char *from, const char *to);
+	int (*sync_directory)(void *ctx, const char *directory);
+	int (*rename)(void *ctx, const char *from, const char *to); /* within one directory */
 	int (*unlink)(void *ctx, const char *name);
+	int (*make_directory)(void *ctx, const char *name);
+	int (*remove_directory)(void *ctx, const char *name); /* empty */
 	void *ctx;
 };
 
@@ -101,6 +109,17 @@ void wal_batch_entry(struct wal *w, uint64_t index, uint64_t term, uint8_t type,
 MUST_USE int wal_batch_write(struct wal *w);
 /* Writes a sync mark, unless the log ends in one. Errors as with wal_batch_write. */
 MUST_USE int wal_mark(struct wal *w);
+/*
+ * Writes that the log is empty and its base is this entry: all others are gone, and the next one is index + 1. The hard state stays,
+ * unless its term is below that of the entry: then it is that term without a vote. To be called when a snapshot up to the entry is
+ * durable, and only then. Like a batch in all else; when it is durable, wal_drop removes what the old segments take.
+ */
+MUST_USE int wal_reset(struct wal *w, uint64_t index, uint64_t term);
+/*
+ * A snapshot up to this entry has come from another server and is durable. If the log has the entry, with that term, or its base is behind
+ * it, nothing is done: what follows the entry stays, and wal_drop removes the rest. Else wal_reset.
+ */
+MUST_USE int wal_snapshot(struct wal *w, uint64_t index, uint64_t term);
 
 /* Something was written that is not durable. */
 bool wal_needs_sync(const struct wal *w);
@@ -128,7 +147,10 @@ struct wal_entry {
 MUST_USE int wal_read(struct wal *w, uint64_t first, uint64_t last, bool (*each)(void *ctx, const struct wal_entry *e),
     void *ctx, char error[WAL_ERROR_MAX]);
 
-/* Unlinks the oldest segments as far as all their entries have indexes up to limit. Returns how many, -1 on error (the log stays usable). */
+/*
+ * Unlinks the oldest segments as far as all their entries have indexes up to limit; the one with the last durable batch, which holds the
+ * hard state, stays. Returns how many, -1 on error (the log stays usable).
+ */
 int wal_drop(struct wal *w, uint64_t limit);
 
 #endif

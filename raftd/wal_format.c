@@ -130,6 +130,8 @@ wal_batch_head_get(struct bytes batch, struct wal_batch_head *out)
 	memcpy(out->vote, batch.data + 16, WAL_ID_BYTES);
 	out->first = be64_at(batch.data + 32);
 	out->prev_term = be64_at(batch.data + 40);
+	if (out->kind == WAL_BATCH_RESET)
+		return out->entries == 0 && out->first > 0 && out->prev_term > 0 && out->prev_term <= out->term;
 	if (out->kind != WAL_BATCH_DATA && (out->kind != WAL_BATCH_MARK || out->entries != 0))
 		return false;
 	return (out->entries == 0) == (out->first == 0) &&

@@ -30,8 +30,9 @@
 
 /* Kinds of a batch. */
 enum wal_batch_kind {
-	WAL_BATCH_DATA = 1, /* entries, hard state, or both */
-	WAL_BATCH_MARK = 2, /* the batch before it was synced; no entries */
+	WAL_BATCH_DATA = 1,  /* entries, hard state, or both */
+	WAL_BATCH_MARK = 2,  /* the batch before it was synced; no entries */
+	WAL_BATCH_RESET = 3, /* the log is empty, its base is the entry first with the term prev_term; no entries */
 };
 
 struct wal_segment_head {
@@ -54,8 +55,8 @@ struct wal_batch_head {
 	uint32_t entries;
 	uint64_t term; /* hard state as of this batch */
 	uint8_t vote[WAL_ID_BYTES];
-	uint64_t first;     /* index of its first entry; 0: none */
-	uint64_t prev_term; /* term of the entry before it */
+	uint64_t first;     /* index of its first entry; 0: none; of a reset: of the base */
+	uint64_t prev_term; /* term of the entry before it; of a reset: of the base */
 };
 
 struct wal_entry_head {

@@ -9,6 +9,7 @@
 #define RAFTD_WAL_INTERNAL_H
 
 #include "wal.h"
+#include "wal_plants.h"
 
 #define SPARE_NAME "spare"
 #define SPARE_NEW_NAME "spare.new"
@@ -45,6 +46,8 @@ struct wal {
 	uint32_t spare_bytes;
 
 	uint64_t next_batch;
+	uint64_t batch_segment,
+	    durable_segment; /* numbers of those with the last batch and the last durable one; 0: none */
 	struct terms terms;
 	uint64_t *where;
 	size_t where_size;
@@ -70,6 +73,8 @@ struct segment *wal_segment_add(struct wal *w, uint64_t number, int fd, uint32_t
 int wal_segment_fd(struct wal *w, struct segment *s);
 /* Entry index is now the last one and lies at place; what had that index or a higher one is gone. */
 void wal_index_add(struct wal *w, uint64_t index, uint64_t term, uint8_t type, uint64_t place);
+/* The log is empty, and that entry is its base. */
+void wal_index_reset(struct wal *w, uint64_t index, uint64_t term);
 /* Prepares for a first entry at index: the base moves down if the index lies at or below it. */
 void wal_index_begin(struct wal *w, uint64_t first, uint64_t prev_term);
 /* The place in a file of a batch's byte. batch_at: offset of the batch's first block in its file. */

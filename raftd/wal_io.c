@@ -1,5 +1,5 @@
 /*
- * wal_io.c - the file operations of the log on a real directory (contract: struct wal_io in wal.h)
+ * wal_io.c - the file operations of log and snapshots on a real directory (contract: struct wal_io in wal.h)
  */
 #include "wal.h"
 
@@ -24,9 +24,15 @@ io_lock(void *ctx)
 }
 
 static int
-io_list(void *ctx, void (*each)(void *arg, const char *name), void *arg)
+directory_open(void *ctx, const char *directory)
 {
-	int fd = openat(dir_of(ctx), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), saved_errno;
+	return openat(dir_of(ctx), directory == NULL ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int
+io_list(void *ctx, const char *directory, void (*each)(void *arg, const char *name), void *arg)
+{
+	int fd = directory_open(ctx, directory), saved_errno;
 	struct dirent *e;
 	DIR *d;
 
@@ -48,9 +54,12 @@ io_list(void *ctx, void (*each)(void *arg, const char *name), void *arg)
 }
 
 static int
-io_open(void *ctx, const char *name, bool create)
+io_open(void *ctx, const char *name, enum wal_io_mode mode)
 {
-	return openat(dir_of(ctx), name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT | O_EXCL : 0), 0600);
+	static const int flags[] = {
+	    [WAL_IO_READ] = O_RDONLY, [WAL_IO_WRITE] = O_RDWR, [WAL_IO_CREATE] = O_RDWR | O_CREAT | O_EXCL};
+
+	return openat(dir_of(ctx), name, flags[mode] | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
 static void
@@ -143,9 +152,20 @@ io_sync(void *ctx, int fd)
 }
 
 static int
-io_sync_directory(void *ctx)
+io_sync_directory(void *ctx, const char *directory)
 {
-	return fsync(dir_of(ctx));
+	int fd, result, saved_errno;
+
+	if (directory == NULL)
+		return fsync(dir_of(ctx));
+	fd = directory_open(ctx, directory);
+	if (fd == -1)
+		return -1;
+	result = fsync(fd);
+	saved_errno = errno;
+	close(fd);
+	errno = saved_errno;
+	return result;
 }
 
 static int
@@ -158,6 +178,18 @@ static int
 io_unlink(void *ctx, const char *name)
 {
 	return unlinkat(dir_of(ctx), name, 0);
+}
+
+static int
+io_make_directory(void *ctx, const char *name)
+{
+	return mkdirat(dir_of(ctx), name, 0700);
+}
+
+static int
+io_remove_directory(void *ctx, const char *name)
+{
+	return unlinkat(dir_of(ctx), name, AT_REMOVEDIR);
 }
 
 struct wal_io
@@ -176,6 +208,8 @@ wal_io_directory(const int *dirfd)
 	    .sync_directory = io_sync_directory,
 	    .rename = io_rename,
 	    .unlink = io_unlink,
+	    .make_directory = io_make_directory,
+	    .remove_directory = io_remove_directory,
 	    .ctx = (void *)(uintptr_t)dirfd,
 	};
 }

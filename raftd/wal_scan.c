@@ -167,7 +167,10 @@ batch_take(struct scan *s)
 	    (head.entries > 0 && head.first > w->terms.last + 1))
 		return damage(
 		    s, s->batch_at, "batch %" PRIu64 " does not follow from what is before it", w->next_batch);
+	w->batch_segment = s->segment->number;
 	term = head.prev_term;
+	if (head.kind == WAL_BATCH_RESET)
+		wal_index_reset(w, head.first, head.prev_term);
 	if (head.entries > 0)
 		wal_index_begin(w, head.first, head.prev_term);
 	for (uint32_t i = 0; i < head.entries; i++) {
@@ -280,7 +283,7 @@ segment_scan(struct scan *s)
 	return 0;
 }
 
-/* The unfinished batch at the end of the last segment becomes zeros again. */
+/* The unfinished batch at the end of the last segment becomes zeros again; wal_open makes that durable before anything is written over it. */
 static int
 cut(struct scan *s)
 {
@@ -292,8 +295,6 @@ cut(struct scan *s)
 		if (w->io.write(w->io.ctx, s->segment->fd, zeros, sizeof zeros, (uint64_t)place * WAL_BLOCK_BYTES) !=
 		    (ssize_t)sizeof zeros)
 			goto fail;
-	if (!w->no_sync && w->io.sync(w->io.ctx, s->segment->fd) == -1)
-		goto fail;
 	w->torn = xasprintf("batch %" PRIu64 " at %s offset %" PRIu64 " was being written when the machine stopped",
 	    w->next_batch, wal_segment_name(s->segment->number, name), (uint64_t)s->batch_at * WAL_BLOCK_BYTES);
 	return 0;
@@ -335,7 +336,7 @@ wal_scan(struct wal *w, char error[WAL_ERROR_MAX])
 	struct scan s = {.w = w, .error = error, .batch = BUF_INIT(WAL_SEGMENT_BYTES_MAX)};
 	int result = -1;
 
-	if (w->io.list(w->io.ctx, names_add, &names) == -1) {
+	if (w->io.list(w->io.ctx, NULL, names_add, &names) == -1) {
 		snprintf(error, WAL_ERROR_MAX, "%s: %s", w->path, strerror(errno));
 		goto out;
 	}

@@ -55,8 +55,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	disk_init(&d);
-	fd = disk_open(&d, "0000000001.log", true);
-	(void)disk_allocate(&d, fd, (BLOCKS_MAX + 4) * WAL_BLOCK_BYTES);
+	fd = o.io.open(o.io.ctx, "0000000001.log", WAL_IO_CREATE);
+	(void)o.io.allocate(o.io.ctx, fd, (BLOCKS_MAX + 4) * WAL_BLOCK_BYTES);
 	file = d.files[fd].now;
 	blocks = fill(file, data + 1, size - 1);
 	d.files[fd].size = blocks * WAL_BLOCK_BYTES;
