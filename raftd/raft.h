@@ -7,7 +7,8 @@
  *
  * The shell's duty, after each call that takes a non-const struct raft:
  *   - raft_noop() tells of an entry that Raft itself appended (type no-op, empty, of the term that raft_log() says);
- *   - entries that the call appended by raft_step are those in struct raft_accepted, cut from the message it gave;
+ *   - entries that the call appended by raft_step are those in struct raft_accepted, cut from the message it gave; a chunk of a
+ *     snapshot that it takes is written, and reported by one of the raft_snapshot_ calls;
  *   - while no save is under way and raft_save_begin() says so: write hard state and entries as one batch, make it durable, then
  *     raft_save_done(); on failure with nothing kept raft_save_failed();
  *   - send what raft_message() hands out, and deliver entries up to MIN(raft_commit(), raft_stable()).
@@ -24,7 +25,17 @@
  * the longest lease allowed. The lease is given up for the rest of the term before a TIMEOUT_NOW is handed out, whose
  * candidate alone is voted for inside the promise. What the lease needs of the clock is its speed, not its time of day.
  *
- * One configuration of voters, given at the start. Changes of membership and snapshots for followers are not here yet; a follower that needs entries before the log's base is not served.
+ * Membership: one voter is added or removed at a time, non-voters freely. A member uses the latest configuration in its log, committed or
+ * not, and returns to the one before when that entry is cut off; only voters of that configuration count, for elections, commits,
+ * rounds and leases alike. A leader changes nothing before an entry of its own term is committed, and nothing while the latest
+ * configuration is not (Ongaro's correction of 2015): so all configurations in a log but its last are committed. Who is not a voter
+ * does not stand, but for a server that the latest, not yet committed configuration removes: without its log there might be no leader.
+ *
+ * Snapshots: a follower that needs entries before the log's base gets the leader's newest snapshot in chunks, in order; what got
+ * lost is sent again after half an election's time. A transfer belongs to one leader's term.
+ *
+ * Stalls: a leader of more than one voter whose save takes as long as an election, whose clock has jumped by as much between two
+ * ticks, or whose shell says so (raft_stalled), steps back; it does not stand before the stall is over.
  */
 #ifndef RAFTD_RAFT_H
 #define RAFTD_RAFT_H
@@ -38,6 +49,7 @@
 #define RAFT_MEMBERS_MAX 64
 #define RAFT_MESSAGES_MAX 4096
 #define RAFT_APPEND_ENTRIES_MAX 4096 /* in one message */
+#define RAFT_CONFIGURATIONS_MAX 8
 #define RAFT_DRIFT_DIVISOR                                                                                             \
 	8 /* two clocks' speeds differ by less than 1/8: a promise is longer than the lease by that */
 
@@ -58,6 +70,18 @@ raft_id_is_none(struct raft_id id)
 	return id.high == 0 && id.low == 0;
 }
 
+struct raft_member {
+	struct raft_id id;
+	bool voter;
+};
+
+/* Who belongs to the cluster from entry index on (0: from before the log's beginning). */
+struct raft_configuration {
+	uint64_t index;
+	size_t count;
+	struct raft_member members[RAFT_MEMBERS_MAX];
+};
+
 enum raft_role { RAFT_FOLLOWER, RAFT_CANDIDATE, RAFT_LEADER };
 
 /* What must survive a crash besides the log. */
@@ -74,6 +98,8 @@ enum raft_message_type {
 	RAFT_PRE_VOTE,
 	RAFT_PRE_VOTE_REPLY,
 	RAFT_TIMEOUT_NOW, /* stand for election at once: the leader hands over */
+	RAFT_SNAPSHOT,
+	RAFT_SNAPSHOT_REPLY,
 };
 
 struct raft_message {
@@ -83,41 +109,70 @@ struct raft_message {
 	/*
 	 * VOTE, PRE_VOTE: the candidate's last entry. APPEND: the entry before the first one sent. APPEND_REPLY: accepted: all up to index is
 	 * durable and equal to the leader's; rejected: index as it was in the APPEND, hint_* says where to try.
+	 * SNAPSHOT: the last entry in it. SNAPSHOT_REPLY: index as it was asked; rejected: start again at offset 0.
 	 */
 	uint64_t index, log_term;
 	uint64_t hint_index, hint_term;
-	uint64_t commit;   /* APPEND */
-	uint64_t round;    /* APPEND: when it was sent, by the leader's clock; APPEND_REPLY: the same again */
-	uint64_t lease_ns; /* APPEND: no vote for anybody for so long */
+	uint64_t commit; /* APPEND, SNAPSHOT */
+	uint64_t
+	    round; /* APPEND, SNAPSHOT: when it was sent, by the leader's clock; their replies: the same, or a later one that was heard */
+	uint64_t lease_ns; /* APPEND, SNAPSHOT: no vote for anybody for so long */
 	bool reject;       /* replies */
 	bool transfer;     /* VOTE: the leader wants it, its lease is given up */
 	/* APPEND: number of entries and their terms, in runs (first: index). runs points into raft's or the caller's memory and is valid until the next call. */
 	uint32_t entries;
 	const struct terms_run *runs;
 	uint32_t run_count;
+	/*
+	 * APPEND in: the configurations among its entries, ascending by index; those before the last RAFT_CONFIGURATIONS_MAX may be left out.
+	 * Out: not set, the shell attaches the entries' contents.
+	 */
+	const struct raft_configuration *configurations;
+	uint32_t configuration_count;
+	/*
+	 * SNAPSHOT: bytes at offset, of size in all; the shell attaches them, and at offset 0 what describes the snapshot. SNAPSHOT_REPLY:
+	 * offset: all before it is kept; == size: the snapshot is installed.
+	 */
+	uint64_t offset, size;
+	uint32_t bytes;
 };
 
 struct raft_params {
 	struct raft_id self;
-	const struct raft_id *voters; /* may not hold self: then it only follows */
-	size_t voter_count;
+	/*
+	 * Ascending by index: all that are in the log behind commit, and before them the newest one at or before it (in log or snapshot). None:
+	 * this server belongs to no cluster yet, it only follows.
+	 */
+	const struct raft_configuration *configurations;
+	size_t configuration_count;
 	/* Ticks without word from a leader until an election: election_ticks + random(random_ctx, election_ticks). */
 	uint32_t election_ticks;
 	uint32_t heartbeat_ticks;
 	uint32_t inflight_max; /* APPENDs with entries under way to one follower; 0: 64 */
 	uint32_t entries_max;  /* in one APPEND; 0: RAFT_APPEND_ENTRIES_MAX */
 	/*
+	 * Bytes of entries in one APPEND, and under way to one follower; 0: 1 MiB, 8 MiB. An entry that is larger goes alone. entry_bytes tells an
+	 * entry's size (NULL: 0 each); it must know all entries behind the log's base.
+	 */
+	uint32_t append_bytes_max, inflight_bytes_max;
+	uint32_t (*entry_bytes)(void *ctx, uint64_t index);
+	void *entry_ctx;
+	uint32_t snapshot_chunk_bytes; /* 0: 256 KiB */
+	uint32_t snapshot_window;      /* chunks under way to one follower; 0: 4 */
+	/*
 	 * A leader's lease, and the longest that any member of the cluster may have; 0: none. lease + lease / RAFT_DRIFT_DIVISOR should be below the
 	 * time of election_ticks, else elections wait for it.
 	 */
 	uint64_t lease_ns, lease_max_ns;
-	uint64_t now; /* as raft_time() */
+	uint64_t now;     /* as raft_time() */
+	uint64_t tick_ns; /* one tick. 0: jumps of the clock are not looked for */
 	uint64_t (*random)(void *ctx, uint64_t below);
 	void *random_ctx;
 	/* Recovered state: */
 	struct raft_hard hard;
 	const struct terms *log;
 	uint64_t commit; /* what is known to be committed (a snapshot's index); at least the log's base is */
+	bool fresh;      /* this server never ran before: it has promised nothing */
 };
 
 struct raft;
@@ -134,8 +189,10 @@ void raft_tick(struct raft *r);
 void raft_set_campaign(struct raft *r, bool allowed);
 /* The time, before the calls that happen at it: CLOCK_BOOTTIME in nanoseconds. It never runs back. */
 void raft_time(struct raft *r, uint64_t now_ns);
-/* Stands for election now without pre-vote, if allowed, a voter, not leader, and no leader was promised to be left alone. */
+/* Stands for election now without pre-vote, if allowed, a voter, not leader, not stalled, and no leader was promised to be left alone. */
 void raft_campaign(struct raft *r);
+/* The shell has found that it can not do a leader's work (its loop is late, whoever applies does not answer), or can again. */
+void raft_stalled(struct raft *r, bool stalled);
 /*
  * The leader hands over to this voter: it accepts no proposals until that leads, or an election's time has passed without.
  * From the TIMEOUT_NOW on it has no lease in this term; tell whoever reads under it before the message is sent.
@@ -143,16 +200,60 @@ void raft_campaign(struct raft *r);
  */
 MUST_USE bool raft_transfer(struct raft *r, struct raft_id to);
 bool raft_transferring(const struct raft *r);
-/* The leader appends count entries: index of the first. 0: not the leader, or handing over. */
+
+/* The leader appends count entries: index of the first. 0: not the leader, handing over, or removed. */
 MUST_USE uint64_t raft_propose(struct raft *r, uint32_t count);
+
+enum raft_change {
+	RAFT_CHANGE_OK,
+	RAFT_CHANGE_NOT_LEADER, /* or handing over, or removed */
+	RAFT_CHANGE_NOT_READY,  /* no entry of this term is committed yet */
+	RAFT_CHANGE_PENDING,    /* the latest configuration is not committed yet */
+	RAFT_CHANGE_TOO_MUCH,   /* more than one voter differs, none is left, or a member stands in it twice */
+	RAFT_CHANGE_FULL,       /* more than RAFT_MEMBERS_MAX */
+};
+/*
+ * The leader appends this configuration (its index is not looked at): index of the entry, of type configuration, which the shell
+ * stores. 0: *why says why not. From now on it counts. A leader that was the only voter has read under a lease without end: whoever reads
+ * under it must know of the new one before messages are handed out.
+ */
+MUST_USE uint64_t raft_propose_configuration(
+    struct raft *r, const struct raft_configuration *configuration, enum raft_change *why);
 
 /* From entry first on, the log now holds `taken` entries of the message, its first `skipped` ones left out. */
 struct raft_accepted {
 	uint64_t first;
 	uint32_t skipped, taken; /* taken 0: nothing was appended or cut */
+	bool
+	    snapshot_chunk; /* the message's chunk is to be written; offset 0: of a new snapshot, one that was under way is given up */
 };
 /* Any message, also nonsense from a foreign server. */
 void raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *accepted);
+
+/* ---- snapshots ---- */
+
+/* Leader or not: the newest snapshot of this server, durable; it is sent to whom the log can not serve. index 0: there is none. size is not 0. */
+void raft_snapshot_set(struct raft *r, uint64_t index, uint64_t term, uint64_t size);
+/* A follower is being sent this snapshot: its file should stay. */
+bool raft_snapshot_used(const struct raft *r, uint64_t index);
+
+/* A chunk that was taken is kept, up to here. */
+void raft_snapshot_chunk_done(struct raft *r, uint64_t index, uint64_t term, uint64_t offset_end);
+/* What to do with a snapshot that has come whole and is verified and durable: to be asked in the turn in which the log is touched. */
+enum raft_install {
+	RAFT_INSTALL_NOT, /* all in it is here and committed: leave log and state machine alone, then call raft_snapshot_installed */
+	RAFT_INSTALL_KEEP, /* the log has its last entry and is durable up to there: it keeps what lies behind */
+	RAFT_INSTALL_RESET, /* the log on disk is emptied and begins behind it; entries behind it that raft_log() has still are saved again */
+};
+enum raft_install raft_snapshot_check(const struct raft *r, uint64_t index, uint64_t term);
+/*
+ * After the last chunk: the snapshot is verified and durable, and the log treated as raft_snapshot_check said, durably. Not while a save is under way
+ * (else panic). The core's log begins behind it now; configuration: the snapshot's latest.
+ */
+void raft_snapshot_installed(
+    struct raft *r, uint64_t index, uint64_t term, const struct raft_configuration *configuration);
+/* It can not be used (bad checksum), or not be kept (no space). */
+void raft_snapshot_refused(struct raft *r, uint64_t index, uint64_t term);
 
 /* ---- reads ---- */
 
@@ -197,8 +298,27 @@ struct raft_id raft_leader(const struct raft *r); /* none: not known */
 uint64_t raft_commit(const struct raft *r);
 uint64_t raft_stable(const struct raft *r); /* entries up to here are durable here */
 const struct terms *raft_log(const struct raft *r);
+/* The latest one in the log; the latest that is committed. Valid until the next call that takes a non-const struct raft. */
+const struct raft_configuration *raft_configuration(const struct raft *r);
+const struct raft_configuration *raft_configuration_committed(const struct raft *r);
+/* By the latest configuration. */
 bool raft_is_voter(const struct raft *r, struct raft_id id);
 size_t raft_voter_count(const struct raft *r);
+
+enum raft_progress_state {
+	RAFT_PROBE,     /* one APPEND, then wait for word: where do the logs part? */
+	RAFT_REPLICATE, /* a stream of APPENDs */
+	RAFT_SENDING,   /* a snapshot */
+};
+struct raft_progress {
+	enum raft_progress_state state;
+	bool voter;
+	uint64_t match, next;                    /* durable there up to; the next entry to be sent */
+	uint32_t heard_ticks;                    /* since it was last heard of (by this leader) */
+	uint64_t snapshot_offset, snapshot_size; /* RAFT_SENDING: kept there, of */
+};
+/* How far a member (self included) is. false: not leader, or not a member. */
+MUST_USE bool raft_progress(const struct raft *r, struct raft_id id, struct raft_progress *out);
 /* Messages that were impossible or would have cut committed entries, and were dropped. */
 uint64_t raft_refused(const struct raft *r);
 
