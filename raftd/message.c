@@ -3,7 +3,9 @@
  *
  * A message is one version byte, then fixed fields, all big-endian:
  *	type (1) flags (1) from (16) to (16) term (8) index (8) log term (8) hint index (8) hint term (8) commit (8)
- *	round (8) lease in ns (8) entries (4) runs (4), then for each run: first (8) term (8), then for each entry: type (1) bytes (4) data.
+ *	round (8) lease in ns (8) entries (4) runs (4) offset (8) size (8) bytes (4)
+ * and then, APPEND: for each run: first (8) term (8), for each entry: type (1) bytes (4) data; SNAPSHOT: bytes of meta data (4) meta data, the
+ * chunk. Fields that a type does not use are 0.
  */
 #include "message.h"
 
@@ -11,15 +13,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "log.h"
 #include "mem.h"
 #include "mp.h"
+#include "wal.h"
 
-#define MESSAGE_VERSION 2
-#define MESSAGE_HEAD_BYTES 107u
+#define MESSAGE_VERSION 3
+#define MESSAGE_HEAD_BYTES 127u
 #define MESSAGE_REJECT 1u
 #define MESSAGE_TRANSFER 2u
 #define RUN_BYTES 16u
 #define ENTRY_HEAD_BYTES 5u
+#define META_HEAD_BYTES 4u
 
 static int
 hex_digit(char c)
@@ -136,6 +141,14 @@ configuration_print(const struct configuration *c, struct buf *out)
 	buf_put_str(out, "]");
 }
 
+void
+configuration_members(const struct configuration *c, uint64_t index, struct raft_configuration *out)
+{
+	*out = (struct raft_configuration){.index = index, .count = c->count};
+	for (size_t i = 0; i < c->count; i++)
+		out->members[i] = (struct raft_member){c->members[i].id, c->members[i].voter};
+}
+
 /* ---- messages ---- */
 
 static void
@@ -145,9 +158,8 @@ id_put(struct buf *out, struct raft_id id)
 	buf_put_be64(out, id.low);
 }
 
-void
-message_encode(
-    const struct raft_message *m, struct message_entry (*entry)(void *ctx, uint64_t index), void *ctx, struct buf *out)
+static void
+head_put(struct buf *out, const struct raft_message *m)
 {
 	buf_put_u8(out, MESSAGE_VERSION);
 	buf_put_u8(out, (uint8_t)m->type);
@@ -164,6 +176,28 @@ message_encode(
 	buf_put_be64(out, m->lease_ns);
 	buf_put_be32(out, m->entries);
 	buf_put_be32(out, m->run_count);
+	buf_put_be64(out, m->offset);
+	buf_put_be64(out, m->size);
+	buf_put_be32(out, m->bytes);
+}
+
+void
+message_encode_chunk(const struct raft_message *m, struct bytes meta, struct bytes data, struct buf *out)
+{
+	if (data.size != m->bytes || (m->offset != 0 && meta.size != 0))
+		panic(
+		    "message: %zu bytes are not the chunk of %" PRIu32 " at %" PRIu64, data.size, m->bytes, m->offset);
+	head_put(out, m);
+	buf_put_be32(out, (uint32_t)meta.size);
+	buf_put_bytes(out, meta);
+	buf_put_bytes(out, data);
+}
+
+void
+message_encode(
+    const struct raft_message *m, struct message_entry (*entry)(void *ctx, uint64_t index), void *ctx, struct buf *out)
+{
+	head_put(out, m);
 	for (uint32_t i = 0; i < m->run_count; i++) {
 		buf_put_be64(out, m->runs[i].first);
 		buf_put_be64(out, m->runs[i].term);
@@ -197,16 +231,79 @@ entries_decode(const uint8_t *at, size_t left, struct message_in *out)
 	return left == 0 ? 0 : -1;
 }
 
+/* Those among the entries: the last ones suffice (raft.h). */
+static int
+configurations_decode(struct message_in *out)
+{
+	struct raft_message *m = &out->message;
+	struct configuration c;
+	uint32_t first = m->entries, count = 0;
+
+	while (first > 0 && count < RAFT_CONFIGURATIONS_MAX)
+		count += out->entries[--first].type == WAL_CONFIGURATION;
+	if (count == 0)
+		return 0;
+	out->configurations = xcalloc(count, sizeof *out->configurations);
+	m->configurations = out->configurations;
+	for (uint32_t i = first; i < m->entries; i++) {
+		if (out->entries[i].type != WAL_CONFIGURATION)
+			continue;
+		if (configuration_decode(out->entries[i].data, &c) == -1)
+			return -1;
+		configuration_members(&c, m->index + 1 + i, &out->configurations[m->configuration_count++]);
+	}
+	return 0;
+}
+
+static int
+chunk_decode(const uint8_t *at, size_t left, struct message_in *out)
+{
+	const struct raft_message *m = &out->message;
+	uint32_t size;
+
+	if (left < META_HEAD_BYTES)
+		return -1;
+	size = be32_at(at);
+	left -= META_HEAD_BYTES;
+	if (size > left || left - size != m->bytes || (size != 0 && m->offset != 0))
+		return -1;
+	out->meta = bytes_of(at + META_HEAD_BYTES, size);
+	out->data = bytes_of(at + META_HEAD_BYTES + size, m->bytes);
+	return 0;
+}
+
+/* What follows the head. */
+static int
+body_decode(const uint8_t *p, size_t left, struct message_in *out)
+{
+	struct raft_message *m = &out->message;
+
+	if (m->type != RAFT_APPEND && (m->entries != 0 || m->run_count != 0))
+		return -1;
+	if (m->type == RAFT_SNAPSHOT)
+		return chunk_decode(p, left, out);
+	if (m->bytes != 0 || m->entries > RAFT_APPEND_ENTRIES_MAX || m->run_count > m->entries ||
+	    left / RUN_BYTES < m->run_count || (left - m->run_count * RUN_BYTES) / ENTRY_HEAD_BYTES < m->entries)
+		return -1;
+	out->runs = xcalloc(m->run_count + 1, sizeof *out->runs);
+	out->entries = xcalloc(m->entries + 1, sizeof *out->entries);
+	for (uint32_t i = 0; i < m->run_count; i++, p += RUN_BYTES, left -= RUN_BYTES)
+		out->runs[i] = (struct terms_run){be64_at(p), be64_at(p + 8)};
+	m->runs = out->runs;
+	if (entries_decode(p, left, out) == -1)
+		return -1;
+	return configurations_decode(out);
+}
+
 int
 message_decode(struct bytes data, struct message_in *out)
 {
 	struct raft_message *m = &out->message;
 	const uint8_t *p = data.data;
-	size_t left;
 
 	*out = (struct message_in){0};
-	if (data.size < MESSAGE_HEAD_BYTES || p[0] != MESSAGE_VERSION || p[1] < RAFT_VOTE || p[1] > RAFT_TIMEOUT_NOW ||
-	    (p[2] & ~(MESSAGE_REJECT | MESSAGE_TRANSFER)) != 0)
+	if (data.size < MESSAGE_HEAD_BYTES || p[0] != MESSAGE_VERSION || p[1] < RAFT_VOTE ||
+	    p[1] > RAFT_SNAPSHOT_REPLY || (p[2] & ~(MESSAGE_REJECT | MESSAGE_TRANSFER)) != 0)
 		return -1;
 	m->type = (enum raft_message_type)p[1];
 	m->reject = (p[2] & MESSAGE_REJECT) != 0;
@@ -223,18 +320,10 @@ message_decode(struct bytes data, struct message_in *out)
 	m->lease_ns = be64_at(p + 91);
 	m->entries = be32_at(p + 99);
 	m->run_count = be32_at(p + 103);
-	p += MESSAGE_HEAD_BYTES;
-	left = data.size - MESSAGE_HEAD_BYTES;
-	if (m->type != RAFT_APPEND && (m->entries != 0 || m->run_count != 0))
-		return -1;
-	if (m->entries > RAFT_APPEND_ENTRIES_MAX || m->run_count > m->entries || left / RUN_BYTES < m->run_count)
-		return -1;
-	out->runs = xcalloc(m->run_count + 1, sizeof *out->runs);
-	out->entries = xcalloc(m->entries + 1, sizeof *out->entries);
-	for (uint32_t i = 0; i < m->run_count; i++, p += RUN_BYTES, left -= RUN_BYTES)
-		out->runs[i] = (struct terms_run){be64_at(p), be64_at(p + 8)};
-	m->runs = out->runs;
-	if (entries_decode(p, left, out) == -1) {
+	m->offset = be64_at(p + 107);
+	m->size = be64_at(p + 115);
+	m->bytes = be32_at(p + 123);
+	if (body_decode(p + MESSAGE_HEAD_BYTES, data.size - MESSAGE_HEAD_BYTES, out) == -1) {
 		message_in_free(out);
 		return -1;
 	}
@@ -246,6 +335,6 @@ message_in_free(struct message_in *in)
 {
 	free(in->runs);
 	free(in->entries);
-	in->runs = NULL;
-	in->entries = NULL;
+	free(in->configurations);
+	*in = (struct message_in){0};
 }

@@ -43,9 +43,13 @@ const struct member *configuration_find(const struct configuration *c, struct ra
 /* As the reference prints it: [{Suffrage:Voter ID:... Address:...} ...]. */
 void configuration_print(const struct configuration *c, struct buf *out);
 
+/* What Raft's core is to know of it, as the entry with this index. */
+void configuration_members(const struct configuration *c, uint64_t index, struct raft_configuration *out);
+
 /*
  * One message between servers, without its length. For APPEND the content of the entries follows the terms: the encoder asks
- * for each (data valid until it asks for the next), the decoder hands out where they lie.
+ * for each (data valid until it asks for the next), the decoder hands out where they lie. Configurations among them (type
+ * WAL_CONFIGURATION) are decoded for the core. For SNAPSHOT the chunk follows, and at offset 0 what describes the snapshot.
  */
 struct message_entry {
 	uint8_t type;
@@ -54,13 +58,18 @@ struct message_entry {
 void message_encode(
     const struct raft_message *m, struct message_entry (*entry)(void *ctx, uint64_t index), void *ctx, struct buf *out);
 
-/* A decoded message; message.runs points to runs, entries into the bytes that were given. */
+/* A SNAPSHOT; data is m->bytes long, meta empty unless m->offset is 0. Both are the shell's business. */
+void message_encode_chunk(const struct raft_message *m, struct bytes meta, struct bytes data, struct buf *out);
+
+/* A decoded message; message.runs and .configurations point to runs and configurations here, entries, meta and data into the bytes that were given. */
 struct message_in {
 	struct raft_message message;
 	struct terms_run *runs;
 	struct message_entry *entries;
+	struct raft_configuration *configurations; /* the last RAFT_CONFIGURATIONS_MAX */
+	struct bytes meta, data;                   /* SNAPSHOT */
 };
-/* Allocates at most in proportion to data. -1: not a message. */
+/* Allocates at most in proportion to data, and RAFT_CONFIGURATIONS_MAX configurations. -1: not a message. */
 MUST_USE int message_decode(struct bytes data, struct message_in *out);
 void message_in_free(struct message_in *in);
 

@@ -208,10 +208,11 @@ random_of(void *ctx, uint64_t below)
 static void
 raft_start(struct node *n)
 {
-	struct raft_id voters[RAFT_MEMBERS_MAX];
+	struct raft_configuration configuration;
 	struct raft_params params = {
 	    .self = n->self,
-	    .voters = voters,
+	    .configurations = &configuration,
+	    .configuration_count = 1,
 	    .election_ticks = 10,
 	    .heartbeat_ticks = 2,
 	    .random = random_of,
@@ -220,14 +221,12 @@ raft_start(struct node *n)
 	    .commit = node_snapshot_index(n),
 	};
 
-	for (size_t i = 0; i < n->configuration.count; i++)
-		if (n->configuration.members[i].voter)
-			voters[params.voter_count++] = n->configuration.members[i].id;
+	configuration_members(&n->configuration, n->configuration_index, &configuration);
 	n->raft = raft_new(&params);
 	n->tail = tail_new(raft_log(n->raft)->last);
 	n->term_told = UINT64_MAX;
 	node_log_role(n);
-	if (params.voter_count == 0)
+	if (raft_voter_count(n->raft) == 0)
 		log_warnx(MODULE, "no known peers, aborting election");
 	else if (!raft_is_voter(n->raft, n->self))
 		log_errorx(MODULE,

@@ -1,15 +1,12 @@
 /*
- * raft.c - Raft as a pure state machine (contract: raft.h; callers: node.c, the trace tests, the simulator)
+ * raft.c - Raft as a pure state machine: roles, elections, ticks, saves (contract: raft.h; callers: node.c, the trace tests, the simulator)
  *
  * Durability before words: each change of hard state or log belongs to the next save. A message that speaks of such a change (a
  * vote asked or given, an entry acknowledged) is held until that save is done; it goes to the queue `held` with the number of
  * the save it waits for. A leader's APPENDs speak only of its log in its term, which was durable before it was elected, and
  * leave at once, while its own disk still writes: its own entry in the count of replicas is raft_stable.
- *
- * Invariants: base <= commit <= last (a follower's commit may pass stable); stable <= handed <= last; role LEADER or CANDIDATE implies vote == self;
- * a leader never cuts its log.
  */
-#include "raft.h"
+#include "raft_internal.h"
 
 #include <stdlib.h>
 
@@ -17,87 +14,10 @@
 #include "mem.h"
 
 #define INFLIGHT_DEFAULT 64
-
-/* Known mistakes, planted by the test of the simulator, which compiles this file itself (test/sim/raftd_planted_sim.c); none in any other build. */
-#ifdef RAFT_PLANTS
-#define PLANTED(mistake) (raft_planted == (mistake))
-#else
-#define PLANTED(mistake) false
-#endif
-
-enum progress_state {
-	PROGRESS_PROBE,     /* one APPEND, then wait for word: where do the logs part? */
-	PROGRESS_REPLICATE, /* a stream of APPENDs */
-};
-
-struct progress {
-	struct raft_id id;
-	enum progress_state state;
-	uint64_t match, next;
-	bool paused;    /* PROBE: the one is under way */
-	bool granted;   /* to the candidate that we are, or would be */
-	bool answered;  /* that candidate */
-	bool active;    /* heard of since the leader last counted */
-	uint64_t round; /* the latest of ours that it answered */
-	/* REPLICATE: last index of each APPEND under way, a ring */
-	uint64_t *inflight;
-	uint32_t inflight_first, inflight_count;
-};
-
-struct held_message {
-	struct raft_message message;
-	uint64_t save; /* goes out when this save is done */
-};
-
-struct queue {
-	struct held_message *items;
-	size_t first, count, size; /* a ring, size a power of two */
-};
-
-struct raft {
-	struct raft_id self;
-	struct progress *voters; /* self among them, if it is one */
-	size_t voter_count;
-	struct progress *own; /* in voters, or NULL */
-	uint32_t election_ticks, heartbeat_ticks, inflight_max, entries_max;
-	uint64_t (*random)(void *ctx, uint64_t below);
-	void *random_ctx;
-	bool may_campaign;
-
-	enum raft_role role;
-	struct raft_hard hard;
-	struct raft_id leader;
-	struct terms log;
-	uint64_t commit;
-	uint32_t elapsed, timeout; /* ticks */
-	uint64_t noop;
-	bool prevoting; /* a follower asks whether it would be elected */
-
-	uint64_t now, round;             /* our clock; the round that APPENDs belong to (a time of that clock) */
-	uint64_t lease_ns, lease_max_ns; /* 0: no lease */
-	uint64_t promise;                /* no vote before this time */
-	uint64_t term_first;             /* leader: its first entry */
-	uint32_t quorum_elapsed;         /* leader: ticks since the followers were counted */
-	bool lease_given_up;             /* for the rest of the term */
-	struct raft_id transferee;       /* leadership shall go to it */
-	uint32_t transfer_elapsed;
-	bool transfer_sent;
-	bool append_wanted; /* entries or a commit index that the followers do not know */
-
-	bool hard_dirty;
-	uint64_t handed; /* entries up to here were given to a save */
-	uint64_t stable;
-	bool saving;
-	uint64_t saves_begun, saves_done;
-	uint64_t saving_last;
-	struct raft_hard saving_hard;
-
-	struct queue direct, held;
-	uint64_t refused;
-	uint64_t *matches;      /* scratch, one for each voter */
-	struct terms_run *runs; /* scratch: runs of the message handed out last */
-	size_t runs_size;
-};
+#define APPEND_BYTES_DEFAULT (1024u * 1024)
+#define INFLIGHT_BYTES_DEFAULT (8u * 1024 * 1024)
+#define CHUNK_BYTES_DEFAULT (256u * 1024)
+#define WINDOW_DEFAULT 4
 
 static void become_leader(struct raft *r);
 static void stand(struct raft *r, bool transfer);
@@ -130,17 +50,16 @@ queue_pop(struct queue *q)
 	q->count--;
 }
 
-static void
-send_now(struct raft *r, struct raft_message *m)
+void
+raft_send_now(struct raft *r, struct raft_message *m)
 {
 	m->from = r->self;
 	m->term = r->hard.term;
 	queue_put(&r->direct, m, 0);
 }
 
-/* For messages that speak of our state: they wait until all of it is durable. */
-static void
-send_durable(struct raft *r, struct raft_message *m)
+void
+raft_send_durable(struct raft *r, struct raft_message *m)
 {
 	bool dirty = r->hard_dirty || r->handed < r->log.last;
 	uint64_t save = dirty ? r->saves_begun + 1 : r->saves_begun;
@@ -154,106 +73,7 @@ send_durable(struct raft *r, struct raft_message *m)
 	queue_put(&r->held, m, save);
 }
 
-/* ---- rounds and the lease ---- */
-
-static int
-u64_descending(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x > y ? -1 : x < y;
-}
-
-/* Rounds are times of our clock, each a new one: whatever is sent from now on belongs to this one. */
-static void
-round_begin(struct raft *r)
-{
-	r->round = MAX(r->round + 1, r->now);
-	r->append_wanted = true;
-}
-
-/* The latest round that most voters, ourselves among them, have answered. */
-static uint64_t
-round_answered(const struct raft *r)
-{
-	for (size_t i = 0; i < r->voter_count; i++)
-		r->matches[i] = &r->voters[i] == r->own ? UINT64_MAX : r->voters[i].round;
-	qsort(r->matches, r->voter_count, sizeof *r->matches, u64_descending);
-	return r->matches[r->voter_count / 2];
-}
-
-/* Its followers' promises end later: they count from when they heard, and add the bound on the clocks' drift. */
-static uint64_t
-lease_end(const struct raft *r)
-{
-	uint64_t round;
-
-	if (r->role != RAFT_LEADER || (r->lease_given_up && !PLANTED(LEASE_KEPT)))
-		return 0;
-	round = round_answered(r);
-	if (round == UINT64_MAX)
-		return UINT64_MAX;
-	if (PLANTED(LEASE_TOO_LONG) && round > 0)
-		round += r->lease_ns;
-	return round == 0 || r->lease_ns == 0 ? 0 : round + r->lease_ns;
-}
-
-/* A leader's lease may be running: no vote for anybody. */
-static bool
-promised(const struct raft *r)
-{
-	return r->lease_max_ns > 0 && (r->now < r->promise || r->now < lease_end(r));
-}
-
-static void
-promise_make(struct raft *r, uint64_t lease_ns)
-{
-	if (!PLANTED(VOTE_IN_LEASE))
-		r->promise = MAX(r->promise, r->now + lease_ns + lease_ns / RAFT_DRIFT_DIVISOR);
-}
-
-void
-raft_time(struct raft *r, uint64_t now_ns)
-{
-	r->now = MAX(r->now, now_ns);
-}
-
-uint64_t
-raft_lease_until(const struct raft *r)
-{
-	if (r->role != RAFT_LEADER || (MIN(r->commit, r->stable) < r->term_first && !PLANTED(READ_EARLY)))
-		return 0;
-	return lease_end(r);
-}
-
-uint64_t
-raft_read_begin(struct raft *r, uint64_t *index)
-{
-	if (r->role != RAFT_LEADER || (r->commit < r->term_first && !PLANTED(READ_EARLY)))
-		return 0;
-	round_begin(r);
-	*index = r->commit;
-	return r->round;
-}
-
-uint64_t
-raft_round(const struct raft *r)
-{
-	if (r->role != RAFT_LEADER)
-		return 0;
-	return PLANTED(READ_UNCONFIRMED) ? UINT64_MAX : round_answered(r);
-}
-
 /* ---- roles ---- */
-
-static struct progress *
-progress_of(struct raft *r, struct raft_id id)
-{
-	for (size_t i = 0; i < r->voter_count; i++)
-		if (raft_id_equal(r->voters[i].id, id))
-			return &r->voters[i];
-	return NULL;
-}
 
 static void
 timeout_reset(struct raft *r)
@@ -262,8 +82,8 @@ timeout_reset(struct raft *r)
 	r->timeout = r->election_ticks + (uint32_t)r->random(r->random_ctx, r->election_ticks);
 }
 
-static void
-become_follower(struct raft *r, uint64_t term, struct raft_id leader)
+void
+raft_follow(struct raft *r, uint64_t term, struct raft_id leader)
 {
 	if (term > r->hard.term) {
 		r->hard = (struct raft_hard){.term = term};
@@ -276,14 +96,34 @@ become_follower(struct raft *r, uint64_t term, struct raft_id leader)
 	timeout_reset(r);
 }
 
+void
+raft_commit_to(struct raft *r, uint64_t index)
+{
+	r->commit = MAX(r->commit, index);
+	members_trim(r);
+}
+
+/* We can not do a leader's work. Alone nobody else can either. */
+static bool
+is_stalled(const struct raft *r)
+{
+	return !members_alone(r) && (r->shell_stalled || (r->saving && r->saving_ticks >= r->election_ticks));
+}
+
+static bool
+may_stand(const struct raft *r)
+{
+	return r->may_campaign && members_may_stand(r) && !is_stalled(r);
+}
+
 static void
 votes_count(struct raft *r)
 {
 	size_t granted = 0, answered = 0;
 
-	for (size_t i = 0; i < r->voter_count; i++) {
-		granted += r->voters[i].granted;
-		answered += r->voters[i].answered;
+	for (size_t i = 0; i < r->member_count; i++) {
+		granted += r->members[i].voter && r->members[i].granted;
+		answered += r->members[i].voter && r->members[i].answered;
 	}
 	if (granted > r->voter_count / 2 || (PLANTED(MINORITY_ELECTS) && granted == r->voter_count / 2)) {
 		if (r->prevoting)
@@ -291,7 +131,24 @@ votes_count(struct raft *r)
 		else
 			become_leader(r);
 	} else if (answered - granted > r->voter_count / 2)
-		become_follower(r, r->hard.term, (struct raft_id){0});
+		raft_follow(r, r->hard.term, (struct raft_id){0});
+}
+
+/* Asks all voters. Our own answer counts if we are one. */
+static void
+votes_ask(struct raft *r, enum raft_message_type type, bool transfer, bool own)
+{
+	for (size_t i = 0; i < r->member_count; i++) {
+		struct progress *p = &r->members[i];
+
+		p->granted = p->answered = own && p == r->own;
+		if (p->voter && p != r->own)
+			raft_send_durable(r, &(struct raft_message){.type = type,
+						 .to = p->id,
+						 .transfer = transfer,
+						 .index = r->log.last,
+						 .log_term = terms_last_term(&r->log)});
+	}
 }
 
 /* transfer: the leader has asked for it, and has given up its lease before. */
@@ -304,18 +161,8 @@ stand(struct raft *r, bool transfer)
 	r->role = RAFT_CANDIDATE;
 	r->leader = (struct raft_id){0};
 	timeout_reset(r);
-	for (size_t i = 0; i < r->voter_count; i++) {
-		struct progress *p = &r->voters[i];
-
-		/* our own vote counts when it is durable: raft_save_done */
-		p->granted = p->answered = PLANTED(OWN_VOTE_UNSAVED) && p == r->own;
-		if (p != r->own)
-			send_durable(r, &(struct raft_message){.type = RAFT_VOTE,
-					    .to = p->id,
-					    .transfer = transfer,
-					    .index = r->log.last,
-					    .log_term = terms_last_term(&r->log)});
-	}
+	/* our own vote counts when it is durable: raft_save_done */
+	votes_ask(r, RAFT_VOTE, transfer, PLANTED(OWN_VOTE_UNSAVED));
 	if (PLANTED(OWN_VOTE_UNSAVED))
 		votes_count(r);
 }
@@ -323,7 +170,7 @@ stand(struct raft *r, bool transfer)
 void
 raft_campaign(struct raft *r)
 {
-	if (r->may_campaign && r->own != NULL && r->role != RAFT_LEADER && !promised(r))
+	if (may_stand(r) && r->role != RAFT_LEADER && !lease_promised(r))
 		stand(r, false);
 }
 
@@ -331,18 +178,9 @@ raft_campaign(struct raft *r)
 static void
 prevote(struct raft *r)
 {
-	become_follower(r, r->hard.term, (struct raft_id){0});
+	raft_follow(r, r->hard.term, (struct raft_id){0});
 	r->prevoting = true;
-	for (size_t i = 0; i < r->voter_count; i++) {
-		struct progress *p = &r->voters[i];
-
-		p->granted = p->answered = p == r->own;
-		if (p != r->own)
-			send_durable(r, &(struct raft_message){.type = RAFT_PRE_VOTE,
-					    .to = p->id,
-					    .index = r->log.last,
-					    .log_term = terms_last_term(&r->log)});
-	}
+	votes_ask(r, RAFT_PRE_VOTE, false, true);
 	votes_count(r);
 }
 
@@ -352,98 +190,14 @@ become_leader(struct raft *r)
 	r->role = RAFT_LEADER;
 	r->leader = r->self;
 	r->elapsed = 0;
-	for (size_t i = 0; i < r->voter_count; i++) {
-		struct progress *p = &r->voters[i];
-
-		p->state = PROGRESS_PROBE;
-		p->match = 0;
-		p->next = r->log.last + 1;
-		p->paused = false;
-		p->inflight_count = 0;
-		p->active = false;
-		p->round = 0;
-	}
-	r->quorum_elapsed = 0;
+	members_rebuild(r);
+	for (size_t i = 0; i < r->member_count; i++)
+		replicate_reset(r, &r->members[i]);
 	r->lease_given_up = false;
+	r->ticked_at = r->now;
 	terms_append(&r->log, r->hard.term, 1);
 	r->noop = r->term_first = r->log.last;
 	r->append_wanted = true;
-}
-
-/* ---- the leader ---- */
-
-/* Entries of an older term are never committed by counting replicas: only by an entry of this term behind them. */
-static void
-commit_advance(struct raft *r)
-{
-	uint64_t own = PLANTED(OWN_ENTRIES_UNSAVED) ? r->log.last : r->stable;
-	uint64_t index;
-
-	if (r->role != RAFT_LEADER)
-		return;
-	for (size_t i = 0; i < r->voter_count; i++)
-		r->matches[i] = &r->voters[i] == r->own ? own : r->voters[i].match;
-	qsort(r->matches, r->voter_count, sizeof *r->matches, u64_descending);
-	index = r->matches[r->voter_count / 2];
-	if (index > r->commit && (PLANTED(OLD_TERM_COUNTED) || terms_at(&r->log, index) == r->hard.term)) {
-		r->commit = index;
-		r->append_wanted = true;
-	}
-}
-
-static void
-append_send(struct raft *r, struct progress *p, uint64_t prev, uint32_t entries)
-{
-	send_now(r, &(struct raft_message){
-			.type = RAFT_APPEND,
-			.to = p->id,
-			.index = prev,
-			.log_term = terms_at(&r->log, prev),
-			.commit = r->commit,
-			.round = r->round,
-			.lease_ns = r->lease_ns,
-			.entries = entries,
-		    });
-}
-
-/* What this follower lacks, as far as its state allows; if that is nothing, an empty APPEND (commit index, heartbeat) when told so. */
-static void
-follower_feed(struct raft *r, struct progress *p, bool even_empty)
-{
-	bool sent = false;
-
-	if (p->next <= r->log.base_index) {
-		/* it needs a snapshot, which comes with the cluster; it shall at least not start elections */
-		if (even_empty)
-			append_send(r, p, r->log.base_index, 0);
-		return;
-	}
-	if (p->state == PROGRESS_PROBE) {
-		if (!p->paused)
-			append_send(r, p, p->next - 1, (uint32_t)MIN(r->log.last - p->next + 1, r->entries_max));
-		else if (even_empty)
-			append_send(r, p, p->next - 1, 0);
-		p->paused = true;
-		return;
-	}
-	while (p->next <= r->log.last && p->inflight_count < r->inflight_max) {
-		uint32_t entries = (uint32_t)MIN(r->log.last - p->next + 1, r->entries_max);
-
-		append_send(r, p, p->next - 1, entries);
-		p->next += entries;
-		p->inflight[(p->inflight_first + p->inflight_count++) % r->inflight_max] = p->next - 1;
-		sent = true;
-	}
-	if (!sent && even_empty)
-		append_send(r, p, p->next - 1, 0);
-}
-
-static void
-followers_feed(struct raft *r, bool even_empty)
-{
-	for (size_t i = 0; i < r->voter_count; i++)
-		if (&r->voters[i] != r->own)
-			follower_feed(r, &r->voters[i], even_empty);
 }
 
 /* ---- messages in ---- */
@@ -464,13 +218,13 @@ step_vote(struct raft *r, const struct raft_message *m)
 		r->prevoting = false;
 		timeout_reset(r);
 	}
-	send_durable(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .to = m->from, .reject = !grant});
+	raft_send_durable(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .to = m->from, .reject = !grant});
 }
 
 static void
 step_vote_reply(struct raft *r, const struct raft_message *m)
 {
-	struct progress *p = progress_of(r, m->from);
+	struct progress *p = members_find(r, m->from);
 
 	if (r->role != RAFT_CANDIDATE || p == NULL || p->answered)
 		return;
@@ -487,13 +241,14 @@ step_pre_vote(struct raft *r, const struct raft_message *m)
 	bool current = m->log_term > last_term || (m->log_term == last_term && m->index >= r->log.last);
 	bool led = r->role == RAFT_LEADER || (!raft_id_is_none(r->leader) && r->elapsed < r->election_ticks);
 
-	send_durable(r, &(struct raft_message){.type = RAFT_PRE_VOTE_REPLY, .to = m->from, .reject = !current || led});
+	raft_send_durable(
+	    r, &(struct raft_message){.type = RAFT_PRE_VOTE_REPLY, .to = m->from, .reject = !current || led});
 }
 
 static void
 step_pre_vote_reply(struct raft *r, const struct raft_message *m)
 {
-	struct progress *p = progress_of(r, m->from);
+	struct progress *p = members_find(r, m->from);
 
 	if (!r->prevoting || p == NULL || p->answered)
 		return;
@@ -505,198 +260,8 @@ step_pre_vote_reply(struct raft *r, const struct raft_message *m)
 static void
 step_timeout_now(struct raft *r, const struct raft_message *m)
 {
-	if (r->role == RAFT_FOLLOWER && r->may_campaign && r->own != NULL && raft_id_equal(m->from, r->leader))
+	if (r->role == RAFT_FOLLOWER && may_stand(r) && raft_id_equal(m->from, r->leader))
 		stand(r, true);
-}
-
-/* The entries of an APPEND make sense in themselves. */
-static bool
-runs_are_sane(const struct raft_message *m)
-{
-	uint64_t term = m->log_term, first = m->index;
-
-	if (m->entries == 0)
-		return true;
-	if (m->entries > RAFT_APPEND_ENTRIES_MAX || m->run_count == 0 || m->runs == NULL || m->index > UINT64_MAX / 2 ||
-	    m->runs[0].first != m->index + 1)
-		return false;
-	for (uint32_t i = 0; i < m->run_count; i++) {
-		if (m->runs[i].first <= first || m->runs[i].first > m->index + m->entries ||
-		    m->runs[i].term < MAX(term, 1) || m->runs[i].term > m->term)
-			return false;
-		first = m->runs[i].first;
-		term = m->runs[i].term;
-	}
-	return true;
-}
-
-static uint64_t
-run_end(const struct raft_message *m, uint32_t run)
-{
-	return run + 1 < m->run_count ? m->runs[run + 1].first - 1 : m->index + m->entries;
-}
-
-/* The first entry of the message that our log lacks or has otherwise; index + entries + 1: none. */
-static uint64_t
-conflict_find(const struct raft *r, const struct raft_message *m)
-{
-	for (uint32_t run = 0; run < m->run_count; run++)
-		for (uint64_t index = MAX(m->runs[run].first, r->log.base_index + 1); index <= run_end(m, run); index++)
-			if (index > r->log.last || terms_at(&r->log, index) != m->runs[run].term)
-				return index;
-	return m->index + m->entries + 1;
-}
-
-static void
-entries_take(struct raft *r, const struct raft_message *m, uint64_t first, struct raft_accepted *accepted)
-{
-	*accepted = (struct raft_accepted){
-	    first, (uint32_t)(first - m->index - 1), (uint32_t)(m->index + m->entries + 1 - first)};
-	if (first <= r->noop)
-		r->noop = 0;
-	if (first <= r->log.last) {
-		terms_truncate(&r->log, first);
-		r->handed = MIN(r->handed, first - 1);
-		r->stable = MIN(r->stable, first - 1);
-	}
-	for (uint32_t run = 0; run < m->run_count; run++) {
-		uint64_t from = MAX(m->runs[run].first, first);
-
-		if (from <= run_end(m, run))
-			terms_append(&r->log, m->runs[run].term, run_end(m, run) - from + 1);
-	}
-}
-
-static void
-append_reject(struct raft *r, const struct raft_message *m)
-{
-	uint64_t hint = terms_find(&r->log, m->index, m->log_term);
-
-	send_durable(r, &(struct raft_message){.type = RAFT_APPEND_REPLY,
-			    .to = m->from,
-			    .index = m->index,
-			    .reject = true,
-			    .round = m->round,
-			    .hint_index = hint,
-			    .hint_term = terms_at(&r->log, hint)});
-}
-
-static void
-step_append(struct raft *r, const struct raft_message *m, struct raft_accepted *accepted)
-{
-	uint64_t end = m->index + m->entries, conflict;
-
-	if (r->role == RAFT_LEADER || !runs_are_sane(m) || (r->lease_max_ns > 0 && m->lease_ns > r->lease_max_ns)) {
-		r->refused++; /* two leaders in a term, or nonsense */
-		return;
-	}
-	become_follower(r, m->term, m->from);
-	if (r->lease_max_ns > 0)
-		promise_make(r, m->lease_ns);
-	/* what is committed here is in every later leader's log: nothing to compare */
-	if (end <= r->commit) {
-		send_durable(r, &(struct raft_message){
-				    .type = RAFT_APPEND_REPLY, .to = m->from, .round = m->round, .index = r->commit});
-		return;
-	}
-	if (m->index > r->log.last || (m->index >= r->log.base_index && terms_at(&r->log, m->index) != m->log_term)) {
-		append_reject(r, m);
-		return;
-	}
-	conflict = m->entries == 0 ? end + 1 : conflict_find(r, m);
-	if (conflict <= r->commit) {
-		r->refused++; /* would cut what is committed: not a server of this cluster */
-		return;
-	}
-	if (conflict <= end)
-		entries_take(r, m, conflict, accepted);
-	r->commit = MAX(r->commit, MIN(m->commit, PLANTED(COMMIT_UNCOMPARED) ? r->log.last : end));
-	send_durable(
-	    r, &(struct raft_message){.type = RAFT_APPEND_REPLY, .to = m->from, .round = m->round, .index = end});
-}
-
-static void
-step_rejected(struct raft *r, struct progress *p, const struct raft_message *m)
-{
-	uint64_t next;
-
-	if (m->index <= p->match || (p->state == PROGRESS_PROBE && m->index != p->next - 1))
-		return; /* late */
-	next = MIN(m->index, terms_find(&r->log, m->hint_index, m->hint_term) + 1);
-	p->next = MAX(next, p->match + 1);
-	p->state = PROGRESS_PROBE;
-	p->inflight_count = 0;
-	p->paused = false;
-	follower_feed(r, p, false);
-}
-
-/* When the next leader has all that we have, it need not wait; but first our lease must be over, and it is not taken again in this term. */
-static void
-transfer_try(struct raft *r, struct progress *p)
-{
-	if (r->transfer_sent || p->match != r->log.last)
-		return;
-	r->lease_given_up = r->transfer_sent = true;
-	send_now(r, &(struct raft_message){.type = RAFT_TIMEOUT_NOW, .to = p->id, .index = r->log.last});
-}
-
-bool
-raft_transfer(struct raft *r, struct raft_id to)
-{
-	struct progress *p = progress_of(r, to);
-
-	if (r->role != RAFT_LEADER || p == NULL || p == r->own || !raft_id_is_none(r->transferee))
-		return false;
-	r->transferee = to;
-	r->transfer_elapsed = 0;
-	r->transfer_sent = false;
-	transfer_try(r, p);
-	return true;
-}
-
-bool
-raft_transferring(const struct raft *r)
-{
-	return !raft_id_is_none(r->transferee);
-}
-
-static void
-step_append_reply(struct raft *r, const struct raft_message *m)
-{
-	struct progress *p = progress_of(r, m->from);
-
-	if (r->role != RAFT_LEADER || p == NULL)
-		return;
-	if (m->round > r->round) {
-		r->refused++;
-		return;
-	}
-	p->active = true;
-	p->round = MAX(p->round, PLANTED(LEASE_FROM_ANSWER) ? r->now : m->round);
-	if (m->reject) {
-		step_rejected(r, p, m);
-		return;
-	}
-	if (m->index > r->log.last) {
-		r->refused++;
-		return;
-	}
-	p->match = MAX(p->match, m->index);
-	p->next = MAX(p->next, p->match + 1);
-	while (p->inflight_count > 0 && p->inflight[p->inflight_first] <= p->match) {
-		p->inflight_first = (p->inflight_first + 1) % r->inflight_max;
-		p->inflight_count--;
-	}
-	if (p->state == PROGRESS_PROBE && p->match + 1 >= p->next) {
-		p->state = PROGRESS_REPLICATE;
-		p->inflight_first = p->inflight_count = 0;
-	}
-	p->paused = false;
-	commit_advance(r);
-	if (p->next <= r->log.last)
-		follower_feed(r, p, false);
-	if (raft_id_equal(p->id, r->transferee))
-		transfer_try(r, p);
 }
 
 /* An older term speaks: tell it ours. */
@@ -704,13 +269,17 @@ static void
 step_outdated(struct raft *r, const struct raft_message *m)
 {
 	if (m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE)
-		send_durable(
+		raft_send_durable(
 		    r, &(struct raft_message){.type = m->type == RAFT_VOTE ? RAFT_VOTE_REPLY : RAFT_PRE_VOTE_REPLY,
 			   .to = m->from,
 			   .reject = true});
 	else if (m->type == RAFT_APPEND)
-		send_durable(r, &(struct raft_message){
-				    .type = RAFT_APPEND_REPLY, .to = m->from, .index = m->index, .reject = true});
+		raft_send_durable(r, &(struct raft_message){
+					 .type = RAFT_APPEND_REPLY, .to = m->from, .index = m->index, .reject = true});
+	else if (m->type == RAFT_SNAPSHOT)
+		raft_send_durable(
+		    r, &(struct raft_message){
+			   .type = RAFT_SNAPSHOT_REPLY, .to = m->from, .index = m->index, .reject = true});
 }
 
 void
@@ -719,15 +288,17 @@ raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *ac
 	*accepted = (struct raft_accepted){0};
 	if (raft_id_is_none(m->from) || raft_id_equal(m->from, r->self) ||
 	    (m->term == 0 && m->type != RAFT_PRE_VOTE && m->type != RAFT_PRE_VOTE_REPLY) || m->type < RAFT_VOTE ||
-	    m->type > RAFT_TIMEOUT_NOW) {
+	    m->type > RAFT_SNAPSHOT_REPLY) {
 		r->refused++;
 		return;
 	}
+	if (PLANTED(CONFIGURATION_LATE))
+		members_rebuild(r);
 	/* not even its term is taken: the leader is alive, and would have to go */
-	if ((m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE) && !m->transfer && promised(r))
+	if ((m->type == RAFT_VOTE || m->type == RAFT_PRE_VOTE) && !m->transfer && lease_promised(r))
 		return;
 	if (m->term > r->hard.term)
-		become_follower(r, m->term, (struct raft_id){0});
+		raft_follow(r, m->term, (struct raft_id){0});
 	if (m->term < r->hard.term) {
 		step_outdated(r, m);
 		return;
@@ -740,10 +311,10 @@ raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *ac
 		step_vote_reply(r, m);
 		break;
 	case RAFT_APPEND:
-		step_append(r, m, accepted);
+		follow_append(r, m, accepted);
 		break;
 	case RAFT_APPEND_REPLY:
-		step_append_reply(r, m);
+		replicate_append_reply(r, m);
 		break;
 	case RAFT_PRE_VOTE:
 		step_pre_vote(r, m);
@@ -754,63 +325,59 @@ raft_step(struct raft *r, const struct raft_message *m, struct raft_accepted *ac
 	case RAFT_TIMEOUT_NOW:
 		step_timeout_now(r, m);
 		break;
+	case RAFT_SNAPSHOT:
+		follow_snapshot(r, m, accepted);
+		break;
+	case RAFT_SNAPSHOT_REPLY:
+		replicate_snapshot_reply(r, m);
+		break;
 	}
 }
 
 /* ---- time, proposals ---- */
 
-/* A leader that hears from no quorum is none: it steps back, so that clients look elsewhere. */
+/* Between two ticks more time has passed than an election takes: we were asleep. */
 static bool
-quorum_heard(struct raft *r)
+has_jumped(struct raft *r)
 {
-	size_t heard = 0;
+	uint64_t passed = r->now - r->ticked_at;
 
-	if (++r->quorum_elapsed < r->election_ticks)
-		return true;
-	r->quorum_elapsed = 0;
-	for (size_t i = 0; i < r->voter_count; i++) {
-		heard += r->voters[i].active || &r->voters[i] == r->own;
-		r->voters[i].active = false;
-	}
-	return heard > r->voter_count / 2;
-}
-
-static void
-leader_tick(struct raft *r)
-{
-	if (!quorum_heard(r)) {
-		become_follower(r, r->hard.term, (struct raft_id){0});
-		return;
-	}
-	if (!raft_id_is_none(r->transferee) && ++r->transfer_elapsed >= r->election_ticks)
-		r->transferee = (struct raft_id){0};
-	if (r->elapsed < r->heartbeat_ticks)
-		return;
-	r->elapsed = 0;
-	/* a probe without an answer was lost: once more */
-	for (size_t i = 0; i < r->voter_count; i++)
-		r->voters[i].paused = false;
-	r->append_wanted = true; /* begins a round */
+	r->ticked_at = r->now;
+	return r->tick_ns > 0 && passed / r->tick_ns > r->election_ticks;
 }
 
 void
 raft_tick(struct raft *r)
 {
+	bool jumped = has_jumped(r);
+
+	if (PLANTED(CONFIGURATION_LATE))
+		members_rebuild(r);
 	r->elapsed++;
+	r->saving_ticks += r->saving && r->saving_ticks < r->election_ticks;
 	if (r->role == RAFT_LEADER) {
-		leader_tick(r);
-		return;
-	}
-	if (r->elapsed < r->timeout || promised(r))
-		return;
-	if (r->may_campaign && r->own != NULL) {
-		if (r->voter_count == 1)
-			raft_campaign(r);
+		if ((jumped && !members_alone(r)) || is_stalled(r))
+			raft_follow(r, r->hard.term, (struct raft_id){0});
 		else
-			prevote(r);
+			replicate_tick(r);
 		return;
 	}
-	become_follower(r, r->hard.term, (struct raft_id){0});
+	if (r->elapsed < r->timeout || lease_promised(r))
+		return;
+	if (!may_stand(r))
+		raft_follow(r, r->hard.term, (struct raft_id){0});
+	else if (members_alone(r))
+		raft_campaign(r);
+	else
+		prevote(r);
+}
+
+void
+raft_stalled(struct raft *r, bool stalled)
+{
+	r->shell_stalled = stalled;
+	if (r->role == RAFT_LEADER && is_stalled(r))
+		raft_follow(r, r->hard.term, (struct raft_id){0});
 }
 
 void
@@ -824,7 +391,7 @@ raft_propose(struct raft *r, uint32_t count)
 {
 	uint64_t first = r->log.last + 1;
 
-	if (r->role != RAFT_LEADER || count == 0 || raft_transferring(r))
+	if (r->role != RAFT_LEADER || count == 0 || raft_transferring(r) || members_removed(r))
 		return 0;
 	terms_append(&r->log, r->hard.term, count);
 	r->append_wanted = true;
@@ -849,6 +416,7 @@ raft_save_begin(struct raft *r, struct raft_save *save)
 		return false;
 	*save = (struct raft_save){r->hard, r->handed + 1, r->log.last};
 	r->saving = true;
+	r->saving_ticks = 0;
 	r->saves_begun++;
 	r->saving_last = r->handed = r->log.last;
 	r->saving_hard = r->hard;
@@ -865,11 +433,11 @@ raft_save_done(struct raft *r)
 	r->saves_done = r->saves_begun;
 	/* entries that were replaced meanwhile are not what was saved */
 	r->stable = MAX(r->stable, MIN(r->saving_last, r->handed));
-	if (r->role == RAFT_CANDIDATE && r->saving_hard.term == r->hard.term && !r->own->granted) {
+	if (r->role == RAFT_CANDIDATE && r->saving_hard.term == r->hard.term && r->own != NULL && !r->own->granted) {
 		r->own->granted = r->own->answered = true;
 		votes_count(r);
 	}
-	commit_advance(r);
+	replicate_commit(r);
 }
 
 void
@@ -907,8 +475,9 @@ bool
 raft_message(struct raft *r, struct raft_message *out)
 {
 	if (r->append_wanted && r->role == RAFT_LEADER) {
-		round_begin(r);
-		followers_feed(r, true);
+		lease_round_begin(r);
+		replicate_feed_all(r);
+		members_prune(r);
 	}
 	r->append_wanted = false;
 	while (r->direct.count > 0) {
@@ -923,6 +492,8 @@ raft_message(struct raft *r, struct raft_message *out)
 		}
 		return true;
 	}
+	if (members_removed(r)) /* and all are told */
+		raft_follow(r, r->hard.term, (struct raft_id){0});
 	while (r->held.count > 0 && r->held.items[r->held.first].save <= r->saves_done) {
 		*out = r->held.items[r->held.first].message;
 		queue_pop(&r->held);
@@ -943,45 +514,54 @@ raft_compact(struct raft *r, uint64_t index)
 
 /* ---- state ---- */
 
+/*
+ * What it promised before it ended it does not know any more. The only voter has promised nothing in a term in which it voted for itself:
+ * nobody leads without its vote.
+ */
+static bool
+may_have_promised(const struct raft *r, const struct raft_params *params)
+{
+	bool own_term = members_alone(r) && raft_id_equal(r->hard.vote, r->self);
+
+	return r->hard.term > 0 && !params->fresh && !own_term && !PLANTED(PROMISE_FORGOTTEN);
+}
+
 struct raft *
 raft_new(const struct raft_params *params)
 {
 	struct raft *r = xcalloc(1, sizeof *r);
 
-	if (params->voter_count > RAFT_MEMBERS_MAX || params->election_ticks == 0 || params->heartbeat_ticks == 0)
+	if (params->election_ticks == 0 || params->heartbeat_ticks == 0)
 		panic("raft: impossible parameters");
 	r->self = params->self;
-	r->voter_count = params->voter_count;
-	r->voters = xcalloc(params->voter_count + 1, sizeof *r->voters);
-	r->matches = xcalloc(params->voter_count + 1, sizeof *r->matches);
 	r->inflight_max = params->inflight_max == 0 ? INFLIGHT_DEFAULT : params->inflight_max;
 	r->entries_max =
 	    params->entries_max == 0 ? RAFT_APPEND_ENTRIES_MAX : MIN(params->entries_max, RAFT_APPEND_ENTRIES_MAX);
-	for (size_t i = 0; i < params->voter_count; i++) {
-		r->voters[i].id = params->voters[i];
-		if (raft_id_equal(params->voters[i], params->self))
-			r->own = &r->voters[i];
-		else
-			r->voters[i].inflight = xcalloc(r->inflight_max, sizeof *r->voters[i].inflight);
-	}
+	r->append_bytes_max = params->append_bytes_max == 0 ? APPEND_BYTES_DEFAULT : params->append_bytes_max;
+	r->inflight_bytes_max = params->inflight_bytes_max == 0 ? INFLIGHT_BYTES_DEFAULT : params->inflight_bytes_max;
+	r->entry_bytes = params->entry_bytes;
+	r->entry_ctx = params->entry_ctx;
+	r->chunk_bytes = params->snapshot_chunk_bytes == 0 ? CHUNK_BYTES_DEFAULT : params->snapshot_chunk_bytes;
+	r->window_bytes = r->chunk_bytes * (params->snapshot_window == 0 ? WINDOW_DEFAULT : params->snapshot_window);
 	r->election_ticks = params->election_ticks;
 	r->heartbeat_ticks = params->heartbeat_ticks;
 	r->random = params->random;
 	r->random_ctx = params->random_ctx;
 	r->hard = params->hard;
-	r->now = params->now;
+	r->now = r->ticked_at = params->now;
+	r->tick_ns = params->tick_ns;
 	r->lease_ns = params->lease_ns;
 	r->lease_max_ns = params->lease_max_ns;
 	if (r->lease_ns > r->lease_max_ns)
 		panic("raft: a longer lease than is allowed");
-	/* what it promised before it ended it does not know any more */
-	if (r->voter_count > 1 && r->hard.term > 0 && !PLANTED(PROMISE_FORGOTTEN))
-		promise_make(r, r->lease_max_ns);
 	terms_copy(&r->log, params->log);
 	r->commit = MAX(params->commit, r->log.base_index);
 	if (r->commit > r->log.last)
 		panic("raft: what is committed is not in the log");
 	r->handed = r->stable = r->log.last;
+	members_init(r, params->configurations, params->configuration_count);
+	if (may_have_promised(r, params))
+		lease_promise(r, r->lease_max_ns);
 	timeout_reset(r);
 	return r;
 }
@@ -991,11 +571,11 @@ raft_free(struct raft *r)
 {
 	if (r == NULL)
 		return;
-	for (size_t i = 0; i < r->voter_count; i++)
-		free(r->voters[i].inflight);
+	for (size_t i = 0; i < r->member_count; i++)
+		free(r->members[i].inflight);
 	terms_free(&r->log);
-	free(r->voters);
-	free(r->matches);
+	free(r->members);
+	free(r->values);
 	free(r->direct.items);
 	free(r->held.items);
 	free(r->runs);
@@ -1050,21 +630,6 @@ const struct terms *
 raft_log(const struct raft *r)
 {
 	return &r->log;
-}
-
-bool
-raft_is_voter(const struct raft *r, struct raft_id id)
-{
-	for (size_t i = 0; i < r->voter_count; i++)
-		if (raft_id_equal(r->voters[i].id, id))
-			return true;
-	return false;
-}
-
-size_t
-raft_voter_count(const struct raft *r)
-{
-	return r->voter_count;
 }
 
 uint64_t

@@ -28,7 +28,8 @@ entry_of(void *ctx, uint64_t index)
 static void
 step_all(const struct raft_message *m, bool lead)
 {
-	const struct raft_id voters[] = {{0, 1}, {0, 2}, {0, 3}};
+	const struct raft_configuration voters = {
+	    .count = 4, .members = {{{0, 1}, true}, {{0, 2}, true}, {{0, 3}, true}, {{0, 4}, false}}};
 	struct raft_accepted accepted;
 	struct raft_message out;
 	struct raft_save save;
@@ -38,9 +39,9 @@ step_all(const struct raft_message *m, bool lead)
 	terms_init(&log, 2, 1);
 	terms_append(&log, 1, 3);
 	terms_append(&log, 2, 2);
-	r = raft_new(&(struct raft_params){.self = voters[0],
-	    .voters = voters,
-	    .voter_count = COUNTOF(voters),
+	r = raft_new(&(struct raft_params){.self = voters.members[0].id,
+	    .configurations = &voters,
+	    .configuration_count = 1,
 	    .election_ticks = 10,
 	    .heartbeat_ticks = 2,
 	    .lease_ns = 100,
@@ -55,7 +56,8 @@ step_all(const struct raft_message *m, bool lead)
 		raft_campaign(r);
 		if (raft_save_begin(r, &save))
 			raft_save_done(r);
-		raft_step(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .from = voters[1], .term = 3}, &accepted);
+		raft_step(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .from = voters.members[1].id, .term = 3},
+		    &accepted);
 	}
 	for (int i = 0; i < 2; i++) {
 		raft_step(r, m, &accepted);
@@ -95,7 +97,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct buf out = BUF_INIT(64 * 1024 * 1024);
 
 		/* one message, one form */
-		message_encode(&in.message, entry_of, &in, &out);
+		if (in.message.type == RAFT_SNAPSHOT)
+			message_encode_chunk(&in.message, in.meta, in.data, &out);
+		else
+			message_encode(&in.message, entry_of, &in, &out);
 		if (!bytes_equal(buf_bytes(&out), bytes_of(data, size)))
 			abort();
 		buf_free(&out);

@@ -25,6 +25,14 @@ enum mistake {
 	PROMISE_FORGOTTEN,
 	READ_EARLY,
 	READ_UNCONFIRMED,
+	CHANGES_TOGETHER,
+	CHANGE_EARLY,
+	CONFIGURATION_LATE,
+	NON_VOTER_COUNTED,
+	COUNTED_AFTER_REMOVAL,
+	SNAPSHOT_OVER_NEWER,
+	COMMIT_BY_CHUNK,
+	TAIL_UNCOMPARED,
 	MISTAKES
 };
 
@@ -32,6 +40,10 @@ static enum mistake raft_planted;
 
 #define RAFT_PLANTS
 #include "raft.c"
+#include "raft_follow.c"
+#include "raft_lease.c"
+#include "raft_members.c"
+#include "raft_replicate.c"
 #define SIM_PLANTED
 #include "raftd_raft_sim.c"
 

@@ -184,13 +184,13 @@ start(struct sim *s, unsigned i)
 {
 	struct server *v = &s->servers[i];
 	const struct wal_options o = {.io = disk_io(&v->disk), .path = "/log", .segment_bytes = SEGMENT_BYTES};
-	struct raft_id voters[SERVERS_MAX];
+	struct raft_configuration voters = {.count = s->count};
 	struct recovery recovery = {v};
 	char error[WAL_ERROR_MAX];
 	struct raft_params p = {
 	    .self = id_of(i),
-	    .voters = voters,
-	    .voter_count = s->count,
+	    .configurations = &voters,
+	    .configuration_count = 1,
 	    .election_ticks = 10,
 	    .heartbeat_ticks = 2,
 	    .inflight_max = 8,
@@ -210,7 +210,7 @@ start(struct sim *s, unsigned i)
 	    wal_read(v->wal, 1, wal_terms(v->wal)->last, recover_entry, &recovery, error) == -1)
 		failed(s, "server %u: %s", i, error);
 	for (unsigned k = 0; k < s->count; k++)
-		voters[k] = id_of(k);
+		voters.members[k] = (struct raft_member){id_of(k), true};
 	p.hard = (struct raft_hard){wal_term(v->wal), raft_id_from_bytes(wal_vote(v->wal))};
 	v->durable_term = p.hard.term;
 	p.log = wal_terms(v->wal);

@@ -4,20 +4,28 @@
  * A script is blocks of commands, "----", and what they must print, ended by an empty line. With RAFT_TRACE_REWRITE=1 the files are written anew
  * with what was printed: review the difference. Commands (N: a node's number):
  *
+ *	set key=value ...	for the next new: append, inflight (bytes), entry (bytes of one; those at indexes ending in 5 have ten times as many), chunk,
+ *				window, tick (ns)
  *	new N [election [heartbeat [inflight [lease]]]]	N voters, empty logs, all may campaign
+ *	join N			a further server, which knows of no configuration
  *	random N v ...		the next random numbers for that node's timeouts (0 when there is none)
  *	tick N [times]		campaign N		forbid N (it may not campaign)
  *	time N ns		lease N (until when)	read N (by a round)	confirmed N (that read)	transfer N to
- *	propose N count
+ *	propose N count		change N 1 2 3n ...	proposes a configuration, n: non-voter
+ *	stalled N 0|1		the shell's word
+ *	snapshot N index size	N has taken one		keep N		writes the chunks it has taken, installs what is whole
+ *	installed N index term	a snapshot of N's own making is there		refuse N	the chunks it has taken can not be kept
+ *	used N index
  *	save N			writes and syncs what there is to save, until there is nothing
  *	begin N / done N / fail N	the steps of one save
  *	send N			its messages go to the network
  *	deliver [A B]		what the network holds (from A to B) arrives, what it causes is not delivered
  *	drop [A B]		is lost instead		dup [A B]	is doubled
  *	step N key=value ...	a message made by hand: type from term index logterm commit entries (list of terms, comma) round lease reject hint hintterm
+ *				offset size bytes members (1.2.3n: the last entry is that configuration)
  *	run			save, send and deliver everything until all is quiet
  *	crash N			a restart with what was durable
- *	compact N index		state			print all nodes
+ *	compact N index		state / members		print all nodes		progress N
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,274 +42,28 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "mem.h"
-#include "raft.h"
+#include "raftd_raft_world.h"
 
-#define NODES_MAX 7
-#define NETWORK_MAX 256
-#define RUNS_MAX 16
-
-struct packet {
-	struct raft_message m;
-	struct terms_run runs[RUNS_MAX];
-};
-
-struct sim_node {
-	struct raft *raft;
-	bool may_campaign;
-	struct raft_hard durable_hard, saving_hard;
-	struct terms durable_log, saving_log;
-	bool saving;
-	uint64_t read; /* the round of the last one */
-	uint64_t random[32];
-	size_t random_count, random_used;
-};
-
-struct world {
-	struct sim_node nodes[NODES_MAX + 1];
-	unsigned count;
-	uint32_t election, heartbeat, inflight;
-	uint64_t lease, now; /* ns */
-	struct packet network[NETWORK_MAX];
-	size_t packets;
-	struct buf out;
-};
-
-static unsigned
-number(struct raft_id id)
-{
-	return (unsigned)id.low;
-}
-
-static uint64_t
-scripted_random(void *ctx, uint64_t below)
-{
-	struct sim_node *n = ctx;
-
-	if (n->random_used == n->random_count)
-		return 0;
-	assert_true(n->random[n->random_used] < below);
-	return n->random[n->random_used++];
-}
-
+/* Numbers with anything between them; n behind one: a non-voter. */
 static void
-node_start(struct world *w, unsigned i)
+members_parse(const char *text, struct raft_configuration *out)
 {
-	struct sim_node *n = &w->nodes[i];
-	struct raft_id voters[NODES_MAX];
-	struct raft_params p = {
-	    .self = {0, i},
-	    .voters = voters,
-	    .voter_count = w->count,
-	    .election_ticks = w->election,
-	    .heartbeat_ticks = w->heartbeat,
-	    .inflight_max = w->inflight,
-	    .lease_ns = w->lease,
-	    .lease_max_ns = w->lease,
-	    .now = w->now,
-	    .random = scripted_random,
-	    .random_ctx = n,
-	    .hard = n->durable_hard,
-	    .log = &n->durable_log,
-	};
+	*out = (struct raft_configuration){0};
+	while (*(text += strspn(text, " .")) != '\0') {
+		char *end;
+		unsigned long id = strtoul(text, &end, 10);
 
-	for (unsigned v = 0; v < w->count; v++)
-		voters[v] = (struct raft_id){0, v + 1};
-	n->raft = raft_new(&p);
-	raft_set_campaign(n->raft, n->may_campaign);
-}
-
-static void
-world_clear(struct world *w)
-{
-	for (unsigned i = 1; i <= w->count; i++) {
-		raft_free(w->nodes[i].raft);
-		terms_free(&w->nodes[i].durable_log);
-		terms_free(&w->nodes[i].saving_log);
-		w->nodes[i] = (struct sim_node){0};
-	}
-	w->count = 0;
-	w->packets = 0;
-}
-
-/* ---- printing ---- */
-
-static void
-show_message(struct world *w, const struct raft_message *m)
-{
-	static const char *const names[] = {
-	    "?", "vote", "vote-reply", "append", "append-reply", "pre-vote", "pre-vote-reply", "timeout-now"};
-
-	buf_printf(&w->out, "  %u->%u %s term=%" PRIu64, number(m->from), number(m->to), names[m->type], m->term);
-	switch (m->type) {
-	case RAFT_TIMEOUT_NOW:
-		break;
-	case RAFT_VOTE:
-	case RAFT_PRE_VOTE:
-		buf_printf(
-		    &w->out, " last=%" PRIu64 "/%" PRIu64 "%s", m->index, m->log_term, m->transfer ? " transfer" : "");
-		break;
-	case RAFT_VOTE_REPLY:
-	case RAFT_PRE_VOTE_REPLY:
-		buf_put_str(&w->out, m->reject ? " no" : " yes");
-		break;
-	case RAFT_APPEND:
-		buf_printf(
-		    &w->out, " prev=%" PRIu64 "/%" PRIu64 " entries=%" PRIu32, m->index, m->log_term, m->entries);
-		for (uint32_t i = 0; i < m->run_count; i++)
-			buf_printf(&w->out, " %" PRIu64 "/%" PRIu64, m->runs[i].first, m->runs[i].term);
-		buf_printf(&w->out, " commit=%" PRIu64, m->commit);
-		break;
-	case RAFT_APPEND_REPLY:
-		buf_printf(&w->out, " index=%" PRIu64, m->index);
-		if (m->reject)
-			buf_printf(&w->out, " no hint=%" PRIu64 "/%" PRIu64, m->hint_index, m->hint_term);
-		break;
-	}
-	buf_put_str(&w->out, "\n");
-}
-
-static void
-show_state(struct world *w, unsigned i)
-{
-	const struct raft *r = w->nodes[i].raft;
-	const struct terms *log = raft_log(r);
-
-	buf_printf(&w->out, "%u: %s term=%" PRIu64 " vote=%u leader=%u commit=%" PRIu64 " stable=%" PRIu64 " log=", i,
-	    raft_role_name(raft_role(r)), raft_term(r), number(raft_vote(r)), number(raft_leader(r)), raft_commit(r),
-	    raft_stable(r));
-	if (log->base_index > 0)
-		buf_printf(&w->out, "(%" PRIu64 "/%" PRIu64 ")", log->base_index, log->base_term);
-	for (uint64_t index = log->base_index + 1; index <= log->last; index++)
-		buf_printf(&w->out, "%s%" PRIu64, index == log->base_index + 1 ? "" : ",", terms_at(log, index));
-	if (raft_refused(r) > 0)
-		buf_printf(&w->out, " refused=%" PRIu64, raft_refused(r));
-	buf_put_str(&w->out, "\n");
-}
-
-/* ---- commands ---- */
-
-static bool
-save_begin(struct world *w, unsigned i)
-{
-	struct sim_node *n = &w->nodes[i];
-	struct raft_save save;
-
-	(void)raft_noop(n->raft);
-	if (!raft_save_begin(n->raft, &save))
-		return false;
-	buf_printf(&w->out, "  %u saves term=%" PRIu64 " vote=%u", i, save.hard.term, number(save.hard.vote));
-	if (save.first <= save.last)
-		buf_printf(&w->out, " entries=%" PRIu64 "-%" PRIu64, save.first, save.last);
-	buf_put_str(&w->out, "\n");
-	n->saving = true;
-	n->saving_hard = save.hard;
-	terms_free(&n->saving_log);
-	terms_copy(&n->saving_log, raft_log(n->raft));
-	return true;
-}
-
-static void
-save_done(struct world *w, unsigned i)
-{
-	struct sim_node *n = &w->nodes[i];
-
-	assert_true(n->saving);
-	n->saving = false;
-	n->durable_hard = n->saving_hard;
-	terms_free(&n->durable_log);
-	terms_copy(&n->durable_log, &n->saving_log);
-	raft_save_done(n->raft);
-}
-
-static bool
-send_all(struct world *w, unsigned i)
-{
-	struct raft_message m;
-	bool any = false;
-
-	while (raft_message(w->nodes[i].raft, &m)) {
-		struct packet *p = &w->network[w->packets++];
-
-		assert_true(w->packets < NETWORK_MAX && m.run_count <= RUNS_MAX);
-		show_message(w, &m);
-		p->m = m;
-		if (m.run_count > 0)
-			memcpy(p->runs, m.runs, m.run_count * sizeof *m.runs);
-		any = true;
-	}
-	return any;
-}
-
-static void
-step(struct world *w, unsigned to, const struct raft_message *m)
-{
-	struct raft_accepted accepted;
-
-	raft_step(w->nodes[to].raft, m, &accepted);
-	if (accepted.taken > 0)
-		buf_printf(&w->out, "  %u takes %" PRIu32 " entries from %" PRIu64 " on, skipping %" PRIu32 "\n", to,
-		    accepted.taken, accepted.first, accepted.skipped);
-}
-
-enum fate { DELIVER, DROP, DUPLICATE };
-
-/* from, to: 0 is any. */
-static bool
-network(struct world *w, unsigned from, unsigned to, enum fate fate)
-{
-	size_t count = w->packets, kept = 0, doubled = 0;
-	static struct packet now[NETWORK_MAX];
-	bool any = false;
-
-	memcpy(now, w->network, count * sizeof *now);
-	w->packets = 0;
-	for (size_t i = 0; i < count; i++) {
-		struct packet *p = &now[i];
-
-		p->m.runs = p->runs;
-		if ((from != 0 && number(p->m.from) != from) || (to != 0 && number(p->m.to) != to)) {
-			w->network[kept++] = *p;
-			continue;
-		}
-		any = true;
-		if (fate == DELIVER)
-			step(w, number(p->m.to), &p->m);
-		if (fate == DUPLICATE) {
-			w->network[kept++] = *p;
-			w->network[kept++] = *p;
-			doubled++;
-		}
-	}
-	w->packets = kept;
-	return any;
-}
-
-static void
-run_quiet(struct world *w)
-{
-	bool any = true;
-
-	while (any) {
-		any = false;
-		for (unsigned i = 1; i <= w->count; i++) {
-			any |= send_all(w, i);
-			while (save_begin(w, i)) {
-				save_done(w, i);
-				any = true;
-			}
-			any |= send_all(w, i);
-		}
-		any |= network(w, 0, 0, DELIVER);
+		out->members[out->count++] = (struct raft_member){{0, id}, *end != 'n'};
+		text = end + (*end == 'n');
 	}
 }
 
 static void
 step_by_hand(struct world *w, unsigned to, char *text)
 {
-	static const char *const types[] = {
-	    "", "vote", "vote-reply", "append", "append-reply", "pre-vote", "pre-vote-reply", "timeout-now"};
+	static const char *const types[] = {"", "vote", "vote-reply", "append", "append-reply", "pre-vote",
+	    "pre-vote-reply", "timeout-now", "snapshot", "snapshot-reply"};
+	struct raft_configuration configuration = {0};
 	struct raft_message m = {.to = {0, to}};
 	struct terms_run runs[RUNS_MAX];
 	char *save = NULL;
@@ -337,7 +99,17 @@ step_by_hand(struct world *w, unsigned to, char *text)
 			m.hint_index = v;
 		else if (strcmp(word, "hintterm") == 0)
 			m.hint_term = v;
-		else if (strcmp(word, "entries") == 0) {
+		else if (strcmp(word, "offset") == 0)
+			m.offset = v;
+		else if (strcmp(word, "size") == 0)
+			m.size = v;
+		else if (strcmp(word, "bytes") == 0)
+			m.bytes = (uint32_t)v;
+		else if (strcmp(word, "members") == 0) {
+			members_parse(value, &configuration);
+			m.configurations = &configuration;
+			m.configuration_count = 1;
+		} else if (strcmp(word, "entries") == 0) {
 			m.runs = runs;
 			for (char *at = value; *at != '\0'; at += *at == ',') {
 				uint64_t term = strtoull(at, &at, 10);
@@ -349,25 +121,108 @@ step_by_hand(struct world *w, unsigned to, char *text)
 		} else
 			fail_msg("unknown key %s", word);
 	}
+	configuration.index = m.index + m.entries;
 	step(w, to, &m);
+}
+
+static void
+command_set(struct world *w, char *text)
+{
+	char *save = NULL;
+
+	for (char *word = strtok_r(text, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+		uint32_t v = 0;
+		char key[32] = "";
+
+		(void)sscanf(word, "%31[^=]=%" SCNu32, key, &v);
+		if (strcmp(key, "append") == 0)
+			w->append_bytes = v;
+		else if (strcmp(key, "inflight") == 0)
+			w->inflight_bytes = v;
+		else if (strcmp(key, "entry") == 0)
+			w->entry_bytes = v;
+		else if (strcmp(key, "chunk") == 0)
+			w->chunk = v;
+		else if (strcmp(key, "window") == 0)
+			w->window = v;
+		else if (strcmp(key, "tick") == 0)
+			w->tick = v;
+		else
+			fail_msg("unknown key %s", key);
+	}
+}
+
+static void
+command_join(struct world *w, unsigned i)
+{
+	w->count = MAX(w->count, i);
+	terms_init(&w->nodes[i].durable.log, 0, 0);
+	w->nodes[i].may_campaign = true;
+	node_start(w, i, true);
 }
 
 static void
 command_new(struct world *w, unsigned count, const char *rest)
 {
+	struct raft_configuration all = {.count = count};
+
 	world_clear(w);
-	w->count = count;
 	w->election = 10;
 	w->heartbeat = 2;
 	w->inflight = 0;
 	w->lease = w->now = 0;
 	(void)sscanf(rest, "%*u %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64, &w->election, &w->heartbeat,
 	    &w->inflight, &w->lease);
+	for (unsigned i = 1; i <= count; i++)
+		all.members[i - 1] = (struct raft_member){{0, i}, true};
 	for (unsigned i = 1; i <= count; i++) {
-		terms_init(&w->nodes[i].durable_log, 0, 0);
-		w->nodes[i].may_campaign = true;
-		node_start(w, i);
+		configuration_put(&w->nodes[i].durable, &all);
+		command_join(w, i);
 	}
+}
+
+static void
+command_change(struct world *w, unsigned i, const char *members)
+{
+	static const char *const names[] = {"ok", "not leader", "not ready", "pending", "too much", "full"};
+	struct sim_node *n = &w->nodes[i];
+	struct raft_configuration c;
+	enum raft_change why;
+
+	members_parse(members, &c);
+	c.index = raft_propose_configuration(n->raft, &c, &why);
+	if (c.index == 0)
+		buf_printf(&w->out, "  %s\n", names[why]);
+	else {
+		configuration_put(&n->now, &c);
+		buf_printf(&w->out, "  index %" PRIu64 "\n", c.index);
+	}
+}
+
+/* What the shell does with snapshots. false: not such a command. */
+static bool
+command_snapshot(struct world *w, const char *name, unsigned i, const char *rest)
+{
+	struct sim_node *n = &w->nodes[i];
+	uint64_t a = 0, b = 0;
+
+	(void)sscanf(rest, "%*u %" SCNu64 " %" SCNu64, &a, &b);
+	if (strcmp(name, "snapshot") == 0) {
+		raft_snapshot_set(n->raft, a, terms_at(raft_log(n->raft), a), b);
+		n->snapshot_index = a;
+	} else if (strcmp(name, "keep") == 0)
+		(void)chunks_keep(w, i);
+	else if (strcmp(name, "installed") == 0)
+		install(w, i, &(struct raft_message){.from = {0, i}, .index = a, .log_term = b, .size = 100});
+	else if (strcmp(name, "refuse") == 0) {
+		for (size_t k = 0; k < n->chunk_count; k++)
+			raft_snapshot_refused(n->raft, n->chunks[k].index, n->chunks[k].log_term);
+		n->chunk_count = 0;
+	} else if (strcmp(name, "used") == 0)
+		buf_printf(&w->out, "  %s\n", raft_snapshot_used(n->raft, a) ? "yes" : "no");
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -383,6 +238,16 @@ command(struct world *w, char *line)
 	n = &w->nodes[MIN(a, NODES_MAX)];
 	if (strcmp(name, "new") == 0)
 		command_new(w, a, rest);
+	else if (strcmp(name, "set") == 0)
+		command_set(w, rest);
+	else if (strcmp(name, "join") == 0)
+		command_join(w, a);
+	else if (strcmp(name, "change") == 0)
+		command_change(w, a, rest + 2);
+	else if (strcmp(name, "stalled") == 0)
+		raft_stalled(n->raft, b != 0);
+	else if (command_snapshot(w, name, a, rest))
+		;
 	else if (strcmp(name, "random") == 0) {
 		int used;
 
@@ -438,15 +303,21 @@ command(struct world *w, char *line)
 		run_quiet(w);
 	else if (strcmp(name, "compact") == 0) {
 		raft_compact(n->raft, b);
-		terms_compact(&n->durable_log, b);
+		terms_compact(&n->durable.log, b);
 	} else if (strcmp(name, "crash") == 0) {
 		raft_free(n->raft);
-		n->saving = false;
-		node_start(w, a);
+		node_start(w, a, false);
 	} else if (strcmp(name, "state") == 0) {
 		for (unsigned i = 1; i <= w->count; i++)
-			show_state(w, i);
-	} else
+			if (w->nodes[i].raft != NULL)
+				show_state(w, i);
+	} else if (strcmp(name, "members") == 0) {
+		for (unsigned i = 1; i <= w->count; i++)
+			if (w->nodes[i].raft != NULL)
+				show_members(w, i);
+	} else if (strcmp(name, "progress") == 0)
+		show_progress(w, n->raft);
+	else
 		fail_msg("unknown command: %s", line);
 }
 
