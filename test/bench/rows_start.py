@@ -62,11 +62,12 @@ def restarts(bench):
     """Three ways: after an ordered end, after kill -9 of everything, and with the store gone."""
     keys = million(bench)
     suite, last = bench.suite, f"many/{keys - 1}"
+    tail = bench.size("TAIL", 200000, 1000)  # entries behind the newest snapshot, or so
     clean, killed, rebuilt = [], [], []
     for _ in range(RESTARTS):
         suite.stop()
         clean.append(answer_seconds(suite, last))
-        load(suite.address, "PUT", "/v1/kv/bench/put/%u", "-c", 8, "-n", 1000, "-b", "x")
+        load(suite.address, "PUT", "/v1/kv/bench/put/%u", "-c", 64, "-p", 16, "-n", tail, "-m", 1000, "-b", "x" * 28)
         suite.kill()
         killed.append(answer_seconds(suite, last))
         suite.kill()

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from suite import BUILD, PATIENCE_S, SECONDS, SHORT, Failed, wait_for
+from suite import BUILD, PATIENCE_S, SECONDS, SHORT, TICKS, Failed, wait_for
 
 
 def client(name, *args, **options):
@@ -65,27 +65,37 @@ def dns_load(address, port, queries):
     return float(rate.group(1))
 
 
+def machine_cpu():
+    """CPU seconds so far of the whole machine: all that was not idle, and the part of it in soft interrupts, which no process is charged."""
+    with open("/proc/stat") as f:
+        user, nice, system, _, _, irq, softirq, steal = (int(ticks) / TICKS for ticks in f.readline().split()[1:9])
+    return user + nice + system + irq + softirq + steal, softirq
+
+
+def children_cpu():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class Shares:
-    """Cores that the generator and each daemon take over a span: with Shares(suite, "wrk") as s: ...; s.text"""
+    """Cores taken over a span by the generator, each daemon, soft interrupts (loopback's packets), and whatever else runs on the machine:
+    with Shares(suite, "wrk") as s: ...; s.text"""
 
     def __init__(self, suite, generator):
         self.suite, self.generator, self.text = suite, generator, ""
 
     def __enter__(self):
-        self.before, self.children, self.start = self.suite.cpu(), self._children(), time.monotonic()
+        self.daemons, self.children, self.machine, self.start = self.suite.cpu(), children_cpu(), machine_cpu(), time.monotonic()
         return self
 
     def __exit__(self, kind, value, trace):
         seconds = time.monotonic() - self.start
-        after = self.suite.cpu()
-        shares = [(self.generator, self._children() - self.children)]
-        shares += sorted(((name, after[name] - self.before.get(name, 0)) for name in after), key=lambda one: -one[1])
-        self.text = ", ".join(f"{name} {used / seconds:.2f}" for name, used in shares if used / seconds >= 0.01)
-
-    @staticmethod
-    def _children():
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
+        busy, softirq = (after - before for after, before in zip(machine_cpu(), self.machine))
+        generator = children_cpu() - self.children
+        daemons = {name: used - self.daemons.get(name, 0) for name, used in self.suite.cpu().items()}
+        shares = [(self.generator, generator), *sorted(daemons.items(), key=lambda one: -one[1]), ("softirq", softirq),
+                  ("others", busy - softirq - generator - sum(daemons.values()))]
+        self.text = ", ".join(f"{name} {used / seconds:.2f}" for name, used in shares if used / seconds >= 0.02)
 
 
 class Nginx:
