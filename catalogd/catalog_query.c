@@ -186,6 +186,8 @@ catalog_list_services(struct query *q)
 	query_watch(q, WATCH_TABLE, bytes_str("services"));
 	if (by_meta)
 		query_watch(q, WATCH_TABLE, bytes_str("nodes"));
+	else if (l.filter != NULL)
+		query_depend(q, WATCH_TABLE, bytes_str("nodes"));
 	query_begin(q, 1);
 	mp_put_cstr(q->out, "Services");
 	if (by_meta || l.filter != NULL)
@@ -249,6 +251,7 @@ put_named_instances(struct query *q, const struct service_request *args, struct 
 	bool exists = false;
 
 	query_watch(q, WATCH_SERVICE, name);
+	query_depend(q, WATCH_HEALTH, name); /* an instance that goes to another name wakes nobody */
 	if (args->connect)
 		query_watch(q, WATCH_CONNECT, name);
 	select_instances(&i, q, args->connect ? STORE_SERVICE_CONNECT : STORE_SERVICE_NAMES, name);

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 #include "net.h"
+#include "publish.h"
 #include "scrub.h"
 #include "serve.h"
 #include "session_timer.h"
@@ -58,8 +59,11 @@ catalogd_store_open(struct catalogd *c)
 			}
 		}
 	}
-	if (status == STORE_OPENED)
+	if (status == STORE_OPENED) {
+		if (c->publish != NULL)
+			store_observe(c->store, publish_counter, c->publish);
 		return 0;
+	}
 	log_errorx(MODULE, "the store can not be opened: directory=%s error=%s", options.directory, log_quote(error));
 	return -1;
 }

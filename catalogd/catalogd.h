@@ -18,6 +18,7 @@ struct leader;
 struct session_timers;
 struct archive;
 struct scrub;
+struct publish;
 
 struct catalogd {
 	struct daemon *daemon;
@@ -25,7 +26,8 @@ struct catalogd {
 	bool server; /* on a client there is no state here */
 	const char *datacenter;
 	const char *node_name;
-	struct store *store; /* replaced when it is made again: never keep it */
+	struct store *store;     /* replaced when it is made again: never keep it */
+	struct publish *publish; /* NULL: there is no shared page */
 	struct watch *watch;
 	struct raftlog *raftlog;
 	struct serve *serve;

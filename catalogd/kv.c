@@ -342,7 +342,7 @@ kv_has_leftovers(struct store_txn *t)
 	return store_count(t, STORE_TOMBSTONES) > 0 || store_count(t, STORE_LOCK_DELAYS) > 0;
 }
 
-/* No counter moves: what watchers see does not change. */
+/* No counter moves and nobody is woken; but the index of a prefix may be another one now. */
 int
 kv_tombstone_reap_apply(struct apply *a, struct bytes body)
 {
@@ -361,6 +361,7 @@ kv_tombstone_reap_apply(struct apply *a, struct bytes body)
 		if (c.value.size != 8 || (int64_t)be64_at(c.value.data) <= a->time_ns)
 			store_scan_delete(&c);
 	store_scan_end(&c);
+	apply_touch(a, WATCH_TABLE, bytes_str("tombstones"));
 	return 0;
 }
 
@@ -514,7 +515,10 @@ walk_end(struct walk *w)
 static void
 index_of_prefix(struct query *q, struct bytes prefix, uint64_t newest_entry)
 {
-	uint64_t index = prefix.size == 0 ? 0 : MAX(newest_entry, index_of_tombstones(q->txn, prefix));
+	uint64_t index;
+
+	query_depend(q, WATCH_TABLE, bytes_str("tombstones"));
+	index = prefix.size == 0 ? 0 : MAX(newest_entry, index_of_tombstones(q->txn, prefix));
 
 	query_index(q, index == 0 ? index_of_all(q->txn) : index);
 }

@@ -10,6 +10,7 @@
 #include "leader.h"
 #include "log.h"
 #include "mem.h"
+#include "publish.h"
 #include "raftlog.h"
 #include "rpcport.h"
 #include "scrub.h"
@@ -48,10 +49,12 @@ start(struct daemon *d)
 		daemon_ready(d);
 		return 0;
 	}
+	c->publish = publish_open("catalogd.page");
 	store_file_count_crashes(conf_str(conf, "consuld.catalog_dir", "catalog"));
 	if (catalogd_store_open(c) == -1)
 		return -1;
 	c->watch = watch_new(c->loop, serve_run, c);
+	watch_publish(c->watch, c->publish);
 	times_set(c);
 	c->serve = serve_new(c);
 	c->session_timers = session_timers_new(c);
@@ -93,6 +96,7 @@ stop(struct daemon *d, bool leave)
 	raftlog_free(c->raftlog);
 	serve_free(c->serve);
 	watch_free(c->watch);
+	publish_close(c->publish);
 	store_close(c->store, !conf_bool(daemon_conf(d), "consuld.dev", false));
 	daemon_exit(d, 0);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "endpoint.h"
+#include "publish.h"
 
 #define KEY_BYTES_MAX (64u * 1024 * 1024)
 
@@ -64,8 +65,15 @@ watch_add(struct query *q, enum watch_kind kind, struct bytes name)
 }
 
 void
+query_depend(struct query *q, enum watch_kind kind, struct bytes name)
+{
+	publish_depend(q->publish, kind, name);
+}
+
+void
 query_watch(struct query *q, enum watch_kind kind, struct bytes name)
 {
+	query_depend(q, kind, name);
 	if (!q->watching)
 		return;
 	if (q->watch_count >= QUERY_WATCHES_MAX) {
@@ -82,7 +90,7 @@ query_watch(struct query *q, enum watch_kind kind, struct bytes name)
 void
 query_begin(struct query *q, uint32_t data_pairs)
 {
-	mp_put_map(q->out, data_pairs + QUERY_META_PAIRS);
+	mp_put_map(q->out, data_pairs + QUERY_META_PAIRS + q->versions);
 }
 
 struct buf *
@@ -106,6 +114,7 @@ query_open(struct query *q, const struct endpoint *endpoint, struct bytes args)
 	q->args = args;
 	q->min_index = 0;
 	q->max_time_ns = 0;
+	q->versions = false;
 	q->status = 0;
 	q->error[0] = '\0';
 	for (uint32_t pairs = mp_map(&in); pairs > 0 && mp_ok(&in); pairs--) {
@@ -121,11 +130,14 @@ query_open(struct query *q, const struct endpoint *endpoint, struct bytes args)
 			stale = mp_bool(&in);
 		else if (bytes_is(name, "RequireConsistent"))
 			consistent = mp_bool(&in);
+		else if (bytes_is(name, "Versions"))
+			q->versions = mp_bool(&in);
 		else
 			mp_skip(&in);
 	}
 	if (!mp_ok(&in))
 		return query_fail(q, 400, "rpc: bad arguments of %s", endpoint->method);
+	q->versions = q->versions && q->min_index == 0;
 	if (datacenter.size > 0 && !bytes_is(datacenter, q->datacenter))
 		return query_fail(q, 0, "No path to datacenter");
 	q->consistency = stale ? "stale" : consistent ? "consistent" : "leader";
@@ -140,4 +152,8 @@ query_finish(struct query *q, uint64_t index)
 	mp_put_kv_bool(q->out, "KnownLeader", q->known_leader);
 	mp_put_kv_cstr(q->out, "ConsistencyLevel", q->consistency);
 	mp_put_kv_bool(q->out, "ResultsFilteredByACLs", q->filtered_by_acls);
+	if (q->versions) {
+		mp_put_cstr(q->out, "Versions");
+		publish_answer(q->publish, q->out);
+	}
 }

@@ -38,6 +38,8 @@
 	64 /* more: the query waits for the whole table "nodes" "services" "checks" instead (WATCH_TABLE of each) */
 #define QUERY_META_PAIRS 5
 
+struct publish;
+
 struct query_name {
 	enum watch_kind kind;
 	struct bytes name; /* in region */
@@ -64,7 +66,9 @@ struct query {
 	/* how it was asked */
 	uint64_t min_index;
 	int64_t max_time_ns;
-	bool watching; /* query_watch has a use; else it does nothing */
+	bool watching;           /* query_watch has a use; else it does nothing */
+	bool versions;           /* asked for: the reply names what it depends on */
+	struct publish *publish; /* of what the answer depends on; NULL: nobody asks */
 	size_t watch_count;
 	struct query_name watches[QUERY_WATCHES_MAX];
 };
@@ -80,6 +84,8 @@ MUST_USE int query_args(struct query *q, const struct schema *s, void *out);
 void query_index(struct query *q, uint64_t index);
 /* The answer depends on this name. Copied. Call it also for what was not found. */
 void query_watch(struct query *q, enum watch_kind kind, struct bytes name);
+/* It depends on this name for more than what wakes it: an answer that is kept (publish.h) must not outlive its change. */
+void query_depend(struct query *q, enum watch_kind kind, struct bytes name);
 /* Begins the reply map: data_pairs pairs of the endpoint's, which it writes next; the QueryMeta pairs are put behind them by serve.c. */
 void query_begin(struct query *q, uint32_t data_pairs);
 /* A scratch buffer for keys, cleared by each store_key; four of them, by number. */
@@ -89,7 +95,7 @@ struct buf *query_key(struct query *q, unsigned which);
 
 /* The request's part that is common to all reads, taken from its arguments; the endpoint decodes them again. 0, or -1: q->error. */
 MUST_USE int query_open(struct query *q, const struct endpoint *endpoint, struct bytes args);
-/* Puts QueryMeta behind the data, with index (0 is written as 1). */
+/* Puts QueryMeta behind the data, with index (0 is written as 1), and Versions, if asked for. */
 void query_finish(struct query *q, uint64_t index);
 
 /*

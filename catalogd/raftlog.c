@@ -20,6 +20,7 @@
 #include "duration.h"
 #include "log.h"
 #include "mem.h"
+#include "publish.h"
 #include "session_timer.h"
 #include "uuid.h"
 
@@ -113,6 +114,8 @@ ready_check(struct raftlog *l)
 	if (ready == l->ready)
 		return;
 	l->ready = ready;
+	/* There is one voter: nobody else can come to lead, and the lease has no end. */
+	publish_lease(l->c->publish, ready ? PAGE_LEASE_ALWAYS : 0);
 	if (ready)
 		catalogd_leader_ready(l->c);
 	else

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "mem.h"
 #include "proposals.h"
+#include "publish.h"
 #include "query.h"
 #include "raftlog.h"
 #include "ring.h"
@@ -294,6 +295,9 @@ serve_read(
 	region_reset(q->region);
 	buf_clear(&s->reply);
 	q->watching = q->min_index > 0;
+	/* Only what the leader says is good for others, for as long as it leads: a stale answer of this moment may be older than the state. */
+	q->publish = q->versions && raftlog_ready(s->c->raftlog) ? s->c->publish : NULL;
+	publish_ask(q->publish);
 	if (evaluate(s, q) == -1) {
 		ipc_fail(stream, q->status, "%s", q->error);
 		return;
@@ -455,6 +459,23 @@ handle_subscribe(struct ipc_stream *stream, struct bytes args, void *ctx)
 		watch_subscribe(s->c->watch, stream);
 }
 
+/* The shared page, for those who read it. */
+static void
+handle_page(struct ipc_stream *stream, struct bytes args, void *ctx)
+{
+	struct serve *s = serve_of(stream, ctx);
+	int fd;
+
+	(void)args;
+	if (s == NULL)
+		return;
+	fd = publish_fd(s->c->publish);
+	if (fd == -1)
+		ipc_fail(stream, 0, "there is no shared page");
+	else
+		ipc_reply_fd(stream, bytes_of(NULL, 0), fd);
+}
+
 static void
 handle_snapshot(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
@@ -560,10 +581,10 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 
 const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW)
 					       ENDPOINTS_WRITE(ENDPOINT_ROW){"Subscribe", handle_subscribe},
-    {"Catalogd.Stats", stats_handle}, {"Status.Ping", handle_ping}, {"Status.Leader", stats_status_leader},
-    {"Status.Peers", stats_status_peers}, {"Catalog.ListDatacenters", stats_list_datacenters},
-    {"Operator.RaftGetConfiguration", stats_raft_configuration}, {"Store.Ping", handle_ping},
-    {"Store.Snapshot", handle_snapshot}, LATER_METHODS(LATER_ROW)};
+    {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page}, {"Status.Ping", handle_ping},
+    {"Status.Leader", stats_status_leader}, {"Status.Peers", stats_status_peers},
+    {"Catalog.ListDatacenters", stats_list_datacenters}, {"Operator.RaftGetConfiguration", stats_raft_configuration},
+    {"Store.Ping", handle_ping}, {"Store.Snapshot", handle_snapshot}, LATER_METHODS(LATER_ROW)};
 const size_t serve_method_count = COUNTOF(serve_methods);
 
 struct serve *

@@ -64,6 +64,8 @@ struct store {
 	struct store_txn read, write;
 	MDB_cursor *spare[STORE_TABLE_COUNT]; /* one read cursor for each table, kept for the next scan */
 	struct buf name;
+	void (*counter)(void *ctx, struct bytes name, bool changed);
+	void *counter_ctx;
 	bool keeps_marks; /* a store of our own, not a copy that is only read */
 };
 
@@ -805,11 +807,28 @@ store_scan_end(struct store_cursor *c)
 
 /* ---- counters ---- */
 
+void
+store_observe(struct store *s, void (*counter)(void *ctx, struct bytes name, bool changed), void *ctx)
+{
+	s->counter = counter;
+	s->counter_ctx = ctx;
+}
+
+static void
+counter_tell(const struct store_txn *t, struct bytes name, bool changed)
+{
+	const struct store *s = t->store;
+
+	if (s->counter != NULL && (changed || !t->writing))
+		s->counter(s->counter_ctx, name, changed);
+}
+
 uint64_t
 store_index(struct store_txn *t, struct bytes name)
 {
 	struct bytes value;
 
+	counter_tell(t, name, false);
 	return store_get(t, STORE_INDEX, name, &value) && value.size == 8 ? be64_at(value.data) : 0;
 }
 
@@ -821,12 +840,14 @@ store_index_set(struct store_txn *t, struct bytes name, uint64_t index)
 	put_be32(value, (uint32_t)(index >> 32));
 	put_be32(value + 4, (uint32_t)index);
 	store_put(t, STORE_INDEX, name, bytes_of(value, sizeof value));
+	counter_tell(t, name, true);
 }
 
 void
 store_index_drop(struct store_txn *t, struct bytes name)
 {
 	store_delete(t, STORE_INDEX, name);
+	counter_tell(t, name, true);
 }
 
 static struct bytes

@@ -196,6 +196,8 @@ MUST_USE bool store_key_take(struct bytes *key, struct buf *out);
 uint64_t store_index(struct store_txn *t, struct bytes name);
 void store_index_set(struct store_txn *t, struct bytes name, uint64_t index);
 void store_index_drop(struct store_txn *t, struct bytes name);
+/* counter is told of each counter that is read outside of write transactions (changed: false), and of each that is set or dropped. NULL: nobody. */
+void store_observe(struct store *s, void (*counter)(void *ctx, struct bytes name, bool changed), void *ctx);
 /* prefix and name in one: store_index2(t, "service.", name). */
 uint64_t store_index2(struct store_txn *t, const char *prefix, struct bytes name);
 void store_index2_set(struct store_txn *t, const char *prefix, struct bytes name, uint64_t index);

@@ -25,6 +25,7 @@
 #include "hash.h"
 #include "log.h"
 #include "mem.h"
+#include "publish.h"
 #include "query.h"
 #include "ring.h"
 #include "uuid.h"
@@ -115,6 +116,7 @@ struct watch {
 	enum watch_kind observed;
 	void (*observer)(void *ctx, struct bytes name);
 	void *observer_ctx;
+	struct publish *publish;
 };
 
 struct watch *
@@ -170,6 +172,12 @@ watch_observe(struct watch *w, enum watch_kind kind, void (*touched)(void *ctx, 
 	w->observed = kind;
 	w->observer = touched;
 	w->observer_ctx = ctx;
+}
+
+void
+watch_publish(struct watch *w, struct publish *p)
+{
+	w->publish = p;
 }
 
 struct query *
@@ -538,6 +546,7 @@ notice_add(struct watch *w, enum watch_kind kind, struct bytes name)
 void
 watch_touch(struct watch *w, enum watch_kind kind, struct bytes name)
 {
+	publish_touch(w->publish, kind, name);
 	if (kind == WATCH_ALL) {
 		w->all = true;
 		return;

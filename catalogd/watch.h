@@ -29,8 +29,9 @@ enum watch_kind {
 	WATCH_KIND_COUNT
 };
 
-struct watch; /* all of it */
-struct query; /* query.h */
+struct publish; /* publish.h */
+struct watch;   /* all of it */
+struct query;   /* query.h */
 
 /*
  * Runs q (arguments and endpoint are set) under the turn's read transaction; q->out, q->index and what it watches are the
@@ -62,6 +63,8 @@ void watch_park(struct watch *w, struct ipc_stream *s, const struct query *q);
 void watch_touch(struct watch *w, enum watch_kind kind, struct bytes name);
 /* Evaluates what was touched; once per batch, after the commit. */
 void watch_wake(struct watch *w);
+/* Names touched are also told to p, at the touch. */
+void watch_publish(struct watch *w, struct publish *p);
 /* One observer of all touched names of a kind, told at the touch (before the commit). */
 void watch_observe(struct watch *w, enum watch_kind kind, void (*touched)(void *ctx, struct bytes name), void *ctx);
 size_t watch_parked(const struct watch *w);

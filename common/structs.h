@@ -21,7 +21,9 @@
 	F(BOOL, "UseCache", use_cache, 0, NULL, NULL, "the agent's cache may answer")                                  \
 	F(DURATION, "MaxStaleDuration", max_stale_duration, 0, NULL, NULL,                                             \
 	    "asked again at the leader when staler than this")                                                         \
-	F(STR, "Filter", filter, 0, NULL, NULL, "filter expression over the elements of the reply")
+	F(STR, "Filter", filter, 0, NULL, NULL, "filter expression over the elements of the reply")                    \
+	F(BOOL, "Versions", versions, 0, NULL, NULL,                                                                   \
+	    "the reply is to say what it depends on in the shared page (page.h); not with MinQueryIndex")
 
 #define QUERY_META_FIELDS(F)                                                                                           \
 	F(UINT, "Index", index, 0, NULL, NULL, "index of the result, at least 1")                                      \

@@ -6,6 +6,7 @@
  */
 #include "ask.h"
 
+#include "copies.h"
 #include "duration.h"
 #include "json.h"
 #include "log.h"
@@ -55,7 +56,7 @@ ask_any(struct exchange *x, const struct ask_form *form, struct mp *in, struct b
 }
 
 static void
-meta_field(struct query_meta *m, struct bytes key, struct mp *in)
+meta_field(struct exchange *x, struct query_meta *m, struct bytes key, struct mp *in)
 {
 	if (bytes_is(key, "Index"))
 		m->index = mp_uint(in);
@@ -67,6 +68,8 @@ meta_field(struct query_meta *m, struct bytes key, struct mp *in)
 		m->consistency_level = mp_str(in);
 	else if (bytes_is(key, "ResultsFilteredByACLs"))
 		m->results_filtered_by_acls = mp_bool(in);
+	else if (bytes_is(key, "Versions"))
+		copies_claim(x, in);
 	else
 		mp_skip(in);
 }
@@ -89,7 +92,7 @@ formed_ok(struct exchange *x, const struct ipc_answer *a)
 			struct bytes key = mp_str(&in);
 
 			if (!bytes_is(key, form->key)) {
-				meta_field(&meta, key, &in);
+				meta_field(x, &meta, key, &in);
 				continue;
 			}
 			status = form->encode(x, form, &in, out);

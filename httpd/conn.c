@@ -357,13 +357,14 @@ static int
 conn_put(struct conn *c, struct bytes head, struct bytes body, struct blob *blob)
 {
 	struct iovec iov[2] = {{(void *)(uintptr_t)head.data, head.size}, {(void *)(uintptr_t)body.data, body.size}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = body.size > 0 ? 2 : 1};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
 	size_t done = 0;
 	ssize_t n;
 
 	if (conn_unsent(c) == 0) {
 		do
-			n = sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
+			n = body.size == 0 ? send(c->io.fd, head.data, head.size, MSG_NOSIGNAL)
+					   : sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
 		while (n == -1 && errno == EINTR);
 		if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK)
 			return -1;
@@ -545,6 +546,24 @@ conn_keep(struct conn *c, struct bytes in, size_t size)
 	}
 }
 
+/* Answers what needs no thought. Returns the bytes of the request, 0: it is to be looked at. */
+static size_t
+take_known(struct conn *c, struct bytes in)
+{
+	size_t used = 0;
+	struct bytes answer = c->all->stopping ? bytes_of(NULL, 0) : c->all->handler->known(in, &used);
+
+	if (answer.size == 0)
+		return 0;
+	c->scanned = 0;
+	deadline_clear(c);
+	if (conn_put(c, answer, bytes_of(NULL, 0), NULL) == -1)
+		conn_close(c);
+	else
+		conn_advance(c);
+	return used;
+}
+
 /* One message from the front of in. Returns the bytes it used, 0: more input is wanted; *keep bytes are to be kept for then. */
 static size_t
 take_message(struct conn *c, struct bytes in, size_t *keep)
@@ -555,9 +574,12 @@ take_message(struct conn *c, struct bytes in, size_t *keep)
 	struct http1_error error;
 	size_t used, body_max, scanned = c->message == NULL ? c->scanned : 0;
 	bool more, bad;
-	int got = http1_parse(in, cs->head_bytes_max, &scanned, &head, &error);
+	int got;
 
 	*keep = in.size;
+	if (c->message == NULL && (used = take_known(c, in)) > 0)
+		return used;
+	got = http1_parse(in, cs->head_bytes_max, &scanned, &head, &error);
 	c->scanned = scanned;
 	if (got == HTTP1_BAD) {
 		conn_refuse(c, &error);

@@ -30,6 +30,7 @@
 struct conns;
 struct conn;
 struct trace;
+struct wish;
 struct route;
 struct request;
 
@@ -43,6 +44,7 @@ struct exchange {
 	void (*ended)(struct exchange *x); /* the client has gone or the answer is given: free more. May be NULL */
 	const struct route *route;
 	struct trace *trace; /* trace.h; handed to the handler's ended at the end */
+	struct wish *wish;   /* copies.h; likewise */
 	uint32_t flags;      /* reply.h */
 	bool waits;          /* for a change: given up when the client closes its side */
 };
@@ -67,6 +69,11 @@ struct incoming {
 struct conn_handler {
 	/* Bytes a body may have for this request. */
 	size_t (*body_max)(const struct http1_head *head);
+	/*
+	 * An answer that can be given at once to the request at the front of in, all of which has been read: its bytes, and in *used those of
+	 * the request. Size 0: dispatch it. The connection stays afterwards.
+	 */
+	struct bytes (*known)(struct bytes in, size_t *used);
 	/* Answers x now or later. */
 	void (*dispatch)(struct exchange *x, const struct incoming *in);
 	/* x with a trace is answered or given up. */

@@ -368,6 +368,7 @@ http1_parse(struct bytes in, size_t max, size_t *scanned, struct http1_head *hea
 	if (!s.done)
 		return fields_error(&head->parser, bytes_of(in.data, end), line_end + used, error);
 	head->size = end;
+	head->raw = bytes_of(in.data, end);
 	head->parser.data = NULL;
 	if ((head->parser.flags & F_CHUNKED) != 0) {
 		/* Paused before the last line feed: takes it now, and stands before the first chunk. */

@@ -46,6 +46,7 @@ struct http1_head {
 	struct bytes field[HTTP1_FIELDS]; /* the first one of its name; size 0: absent or empty */
 	unsigned present;                 /* bit 1u << field: it was sent */
 	size_t size;                      /* bytes of the whole head, the empty line included */
+	struct bytes raw;                 /* they */
 	http_parser parser;               /* stands behind the head; goes on with a chunked body (http1_body) */
 };
 

@@ -10,11 +10,11 @@
 
 #include "assets.h"
 #include "conn.h"
+#include "copies.h"
 #include "daemon.h"
 #include "log.h"
 #include "mem.h"
 #include "request.h"
-#include "trace.h"
 
 #define MODULE "agent.http"
 #define SOCKETS_MAX 64
@@ -29,7 +29,7 @@ static struct {
 	struct ev_timer stop, drained;
 } state;
 
-static const struct conn_handler HANDLER = {request_body_max, request_dispatch, trace_end};
+static const struct conn_handler HANDLER = {request_body_max, request_known, request_dispatch, request_ended};
 
 static const char *const NEIGHBOURS[] = {"catalogd", "checkd", "gossipd", "consuld"};
 
@@ -72,6 +72,7 @@ start(struct daemon *d)
 	conns_set_per_client(state.conns, per_client(c));
 	for (size_t i = 0; i < COUNTOF(NEIGHBOURS); i++)
 		(void)daemon_peer(d, NEIGHBOURS[i]);
+	copies_open(daemon_peer(d, "catalogd"));
 	count = daemon_sockets(d, "http", fds, SOCKETS_MAX);
 	if (count == -1)
 		return -1;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <zlib.h>
 
+#include "copies.h"
 #include "json.h"
 #include "mem.h"
 #include "trace.h"
@@ -28,7 +29,8 @@ static struct {
 	char *always;   /* headers of every answer, after the status line */
 	char *response; /* the operator's own alone, for paths that are no endpoints */
 	time_t second;
-	char date[64];
+	char date[COPY_DATE_BYTES + 1];
+	size_t date_at; /* where it stands in head */
 	struct buf head, extra, body, packed;
 	z_stream deflate;
 	bool deflate_ready;
@@ -151,8 +153,8 @@ reply_meta(const struct query_meta *m, bool consistency)
 		buf_put_str(b, "X-Consul-Results-Filtered-By-Acls: true\r\n");
 }
 
-static void
-put_date(struct buf *b)
+const char *
+reply_date(void)
 {
 	time_t now = state.loop == NULL ? 0 : (time_t)ev_now(state.loop);
 	struct tm tm;
@@ -162,7 +164,7 @@ put_date(struct buf *b)
 		strftime(state.date, sizeof state.date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
 		state.second = now;
 	}
-	buf_put_str(b, state.date);
+	return state.date;
 }
 
 static const char *
@@ -212,7 +214,8 @@ put_head(struct exchange *x, unsigned status, const char *type)
 	if (state.extra.size > KEEP_BYTES)
 		buf_free(&state.extra);
 	buf_clear(&state.extra);
-	put_date(b);
+	state.date_at = b->used;
+	buf_put_str(b, reply_date());
 	return b;
 }
 
@@ -269,6 +272,8 @@ reply_send(struct exchange *x, unsigned status, const char *type, struct bytes b
 		buf_put_str(b, "\r\n\r\n");
 	if ((x->flags & REPLY_HEAD) != 0)
 		body = bytes_of(NULL, 0);
+	if (keep)
+		copies_keep(x, buf_bytes(b), body, state.date_at);
 	if (!shared.capture) {
 		conn_answer(x, buf_bytes(b), body, !keep);
 		return;
@@ -331,6 +336,7 @@ reply_error(struct exchange *x, unsigned status, const char *fmt, ...)
 	va_list args;
 
 	shared.capture = false;
+	copies_ended(x); /* nobody shall have this again */
 	buf_clear(&text);
 	va_start(args, fmt);
 	buf_vprintf(&text, fmt, args);

@@ -56,6 +56,9 @@ unsigned reply_status_of(struct bytes message, unsigned code);
  */
 bool reply_shared(struct exchange *x, const struct ipc_answer *a);
 
+/* The line for the current second. */
+const char *reply_date(void);
+
 /* Head of a streamed answer: no length, no compression. */
 void reply_stream(struct exchange *x);
 /* One piece of it (chunked for HTTP/1.1). */

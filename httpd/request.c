@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "assets.h"
+#include "copies.h"
 #include "duration.h"
 #include "json.h"
 #include "later.h"
@@ -105,6 +106,7 @@ request_configure(struct daemon *d)
 	for (size_t i = 0; i < conf_list_count(c, "http_config.allow_write_http_from"); i++)
 		add_writer(conf_list_str(c, "http_config.allow_write_http_from", i));
 	reply_configure(daemon_loop(d), c);
+	copies_forget();
 }
 
 size_t
@@ -354,6 +356,9 @@ parse_options(struct request *r)
 		reply_error(r->x, 400, "Invalid index");
 		return false;
 	}
+	if (r->method == HTTP1_GET && q->index == 0 && !q->consistent && !q->cached && !r->head->chunked &&
+	    r->head->length == 0 && (r->x->flags & REPLY_KEEP) != 0)
+		q->versions = copies_want(r->x, r->head->raw);
 	return true;
 }
 
@@ -523,6 +528,19 @@ handle(struct request *r, struct bytes path)
 	if ((r->route->flags & ROUTE_NS_AFTER) != 0 && request_refuses_enterprise(r, false))
 		return;
 	r->route->handler(r);
+}
+
+struct bytes
+request_known(struct bytes in, size_t *used)
+{
+	return copies_find(in, reply_date(), used);
+}
+
+void
+request_ended(struct exchange *x)
+{
+	copies_ended(x);
+	trace_end(x);
 }
 
 void

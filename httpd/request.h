@@ -20,6 +20,7 @@ struct query {
 	int64_t max_stale_ns;
 	bool stale, consistent, leader, cached;
 	bool must_revalidate;
+	bool versions;     /* the answer is to be kept: copies.h */
 	int64_t max_age_s; /* -1: not given */
 };
 
@@ -54,7 +55,9 @@ extern struct request_config config;
 void request_configure(struct daemon *d);
 /* For struct conn_handler. */
 size_t request_body_max(const struct http1_head *head);
+struct bytes request_known(struct bytes in, size_t *used);
 void request_dispatch(struct exchange *x, const struct incoming *in);
+void request_ended(struct exchange *x);
 
 /* true: ns or partition is given; the request has been refused. partition_only: ns is not looked at. */
 MUST_USE bool request_refuses_enterprise(struct request *r, bool partition_only);
@@ -85,6 +88,7 @@ struct bytes request_source(struct request *r);
 		(s)->max_query_time = (r)->query.wait_ns;                                                              \
 		(s)->allow_stale = (r)->query.stale || (r)->query.max_stale_ns > 0;                                    \
 		(s)->require_consistent = (r)->query.consistent;                                                       \
+		(s)->versions = (r)->query.versions;                                                                   \
 		(s)->use_cache = (r)->query.cached;                                                                    \
 		(s)->max_stale_duration = (r)->query.max_stale_ns;                                                     \
 		(s)->filter = request_value((r), "filter");                                                            \

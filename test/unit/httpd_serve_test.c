@@ -25,7 +25,6 @@
 #include "mem.h"
 #include "net.h"
 #include "request.h"
-#include "trace.h"
 
 #define STREAMS_MAX 256
 
@@ -244,7 +243,7 @@ static const struct ipc_service SERVICE = {METHODS, COUNTOF(METHODS), NULL};
 
 /* ---- the front and its clients ---- */
 
-static const struct conn_handler HANDLER = {request_body_max, request_dispatch, trace_end};
+static const struct conn_handler HANDLER = {request_body_max, request_known, request_dispatch, request_ended};
 
 static void
 configure(const char *text)
