@@ -296,7 +296,7 @@ serve_read(
 	buf_clear(&s->reply);
 	q->watching = q->min_index > 0;
 	/* Only what the leader says is good for others, for as long as it leads: a stale answer of this moment may be older than the state. */
-	q->publish = q->versions && raftlog_ready(s->c->raftlog) ? s->c->publish : NULL;
+	q->publish = q->versions && q->consistency[0] != 'c' && raftlog_ready(s->c->raftlog) ? s->c->publish : NULL;
 	publish_ask(q->publish);
 	if (evaluate(s, q) == -1) {
 		ipc_fail(stream, q->status, "%s", q->error);
