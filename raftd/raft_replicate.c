@@ -272,11 +272,13 @@ answer_take(struct raft *r, const struct raft_message *m)
 static void
 append_rejected(struct raft *r, struct progress *p, const struct raft_message *m)
 {
-	uint64_t next;
+	uint64_t next = m->hint_index + 1;
 
 	if (p->state == RAFT_SENDING || m->index <= p->match || (p->state == RAFT_PROBE && m->index != p->next - 1))
 		return; /* late */
-	next = MIN(m->index, terms_find(&r->log, m->hint_index, m->hint_term) + 1);
+	/* the logs part at the hint or before it: perhaps where ours has ended already */
+	if (next > r->log.base_index)
+		next = MIN(m->index, terms_find(&r->log, m->hint_index, m->hint_term) + 1);
 	probe(p, MAX(next, p->match + 1));
 	feed(r, p, false);
 }

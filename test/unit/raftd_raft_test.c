@@ -20,9 +20,11 @@
  *	begin N / done N / fail N	the steps of one save
  *	send N			its messages go to the network
  *	deliver [A B]		what the network holds (from A to B) arrives, what it causes is not delivered
+ *	cut N / heal N		what N sends, or is sent, is lost
  *	drop [A B]		is lost instead		dup [A B]	is doubled
  *	step N key=value ...	a message made by hand: type from term index logterm commit entries (list of terms, comma) round lease reject hint hintterm
  *				offset size bytes members (1.2.3n: the last entry is that configuration)
+ *	hush			forgets what the block has printed so far: how it came to that is told elsewhere
  *	run			save, send and deliver everything until all is quiet
  *	crash N			a restart with what was durable
  *	compact N index		state / members		print all nodes		progress N
@@ -299,6 +301,10 @@ command(struct world *w, char *line)
 		(void)network(w, a, b, DUPLICATE);
 	else if (strcmp(name, "step") == 0)
 		step_by_hand(w, a, strchr(rest + 1, ' ') + 1);
+	else if (strcmp(name, "hush") == 0)
+		buf_clear(&w->out);
+	else if (strcmp(name, "cut") == 0 || strcmp(name, "heal") == 0)
+		n->cut = name[0] == 'c';
 	else if (strcmp(name, "run") == 0)
 		run_quiet(w);
 	else if (strcmp(name, "compact") == 0) {

@@ -34,8 +34,8 @@ struct stored {
 };
 
 struct sim_node {
-	struct raft *raft; /* NULL: not there yet */
-	bool may_campaign;
+	struct raft *raft;      /* NULL: not there yet */
+	bool may_campaign, cut; /* cut off from the network */
 	struct stored durable, now, saving_state;
 	bool saving;
 	uint64_t snapshot_index;
@@ -323,8 +323,12 @@ send_all(struct world *w, unsigned i)
 	bool any = false;
 
 	while (raft_message(w->nodes[i].raft, &m)) {
-		struct packet *p = &w->network[w->packets++];
+		struct packet *p = &w->network[w->packets];
 
+		any = true;
+		if (w->nodes[i].cut || w->nodes[number(m.to)].cut)
+			continue;
+		w->packets++;
 		assert_true(w->packets < NETWORK_MAX && m.run_count <= RUNS_MAX);
 		p->m = m;
 		if (m.run_count > 0)
@@ -333,7 +337,6 @@ send_all(struct world *w, unsigned i)
 			contents_attach(&w->nodes[i], p);
 		p->m.runs = p->runs;
 		show_message(w, &p->m);
-		any = true;
 	}
 	return any;
 }
