@@ -59,6 +59,7 @@ step_all(const struct raft_message *m, bool lead)
 		raft_step(r, &(struct raft_message){.type = RAFT_VOTE_REPLY, .from = voters.members[1].id, .term = 3},
 		    &accepted);
 	}
+	raft_snapshot_set(r, 6, 2, 1000);
 	for (int i = 0; i < 2; i++) {
 		raft_step(r, m, &accepted);
 		(void)raft_noop(r);
@@ -67,10 +68,20 @@ step_all(const struct raft_message *m, bool lead)
 			abort();
 		if (raft_save_begin(r, &save))
 			raft_save_done(r);
+		if (accepted.snapshot_chunk) {
+			raft_snapshot_chunk_done(r, m->index, m->log_term, m->offset + m->bytes);
+			if (m->offset + m->bytes == m->size)
+				raft_snapshot_installed(r, m->index, m->log_term, &voters);
+			else if (i == 1)
+				raft_snapshot_refused(r, m->index, m->log_term);
+		}
+		raft_tick(r);
 		while (raft_message(r, &out))
 			continue;
 	}
-	if (raft_lease_until(r) > 1100 || raft_commit(r) > raft_log(r)->last || raft_stable(r) > raft_log(r)->last)
+	if (raft_lease_until(r) > 1100 || raft_commit(r) > raft_log(r)->last || raft_stable(r) > raft_log(r)->last ||
+	    raft_commit(r) < 4 || raft_voter_count(r) == 0 || raft_configuration(r)->index > raft_log(r)->last ||
+	    raft_configuration_committed(r)->index > raft_configuration(r)->index)
 		abort();
 	raft_free(r);
 	terms_free(&log);

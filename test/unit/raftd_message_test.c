@@ -15,6 +15,7 @@
 #include "mem.h"
 #include "message.h"
 #include "mp.h"
+#include "wal.h"
 
 static void
 test_ids(void **state)
@@ -151,11 +152,123 @@ test_messages(void **state)
 	buf_free(&out);
 }
 
+/* Two configurations among the entries, one of them the last. */
+static struct message_entry
+configuration_entry(void *ctx, uint64_t index)
+{
+	struct configuration c = {.count = 1 + index % 2, .members = {{{1, 2}, "a:1", true}, {{3, 4}, "b:2", false}}};
+	struct buf *out = ctx;
+
+	if (index % 3 != 0)
+		return (struct message_entry){WAL_DATA, bytes_str("x")};
+	buf_clear(out);
+	configuration_encode(&c, out);
+	return (struct message_entry){WAL_CONFIGURATION, buf_bytes(out)};
+}
+
+/* The core is told of the configurations among the entries: of the last ones, if there are many. */
+static void
+test_configurations_in_messages(void **state)
+{
+	const struct terms_run runs[] = {{1, 1}};
+	struct raft_message m = {
+	    .type = RAFT_APPEND, .from = {0, 2}, .to = {0, 1}, .term = 1, .entries = 6, .runs = runs, .run_count = 1};
+	struct buf out = BUF_INIT(100000), scratch = BUF_INIT(1000);
+	struct message_in in;
+
+	(void)state;
+	message_encode(&m, configuration_entry, &scratch, &out);
+	assert_int_equal(message_decode(buf_bytes(&out), &in), 0);
+	assert_int_equal(in.message.configuration_count, 2);
+	assert_ptr_equal(in.message.configurations, in.configurations);
+	assert_int_equal(in.configurations[0].index, 3);
+	assert_int_equal(in.configurations[0].count, 2);
+	assert_true(in.configurations[0].members[0].voter && !in.configurations[0].members[1].voter);
+	assert_true(raft_id_equal(in.configurations[0].members[1].id, (struct raft_id){3, 4}));
+	assert_int_equal(in.configurations[1].index, 6);
+	assert_int_equal(in.configurations[1].count, 1);
+	message_in_free(&in);
+	/* one that is none */
+	out.data[out.used - scratch.used] = 0xc1;
+	assert_int_equal(message_decode(buf_bytes(&out), &in), -1);
+	buf_clear(&out);
+	m.entries = 60;
+	message_encode(&m, configuration_entry, &scratch, &out);
+	assert_int_equal(message_decode(buf_bytes(&out), &in), 0);
+	assert_int_equal(in.message.configuration_count, RAFT_CONFIGURATIONS_MAX);
+	assert_int_equal(in.configurations[0].index, 39);
+	assert_int_equal(in.configurations[7].index, 60);
+	message_in_free(&in);
+	buf_free(&out);
+	buf_free(&scratch);
+}
+
+static void
+test_snapshots(void **state)
+{
+	struct raft_message m = {.type = RAFT_SNAPSHOT,
+	    .from = {0, 2},
+	    .to = {0, 1},
+	    .term = 4,
+	    .index = 1000,
+	    .log_term = 3,
+	    .commit = 1001,
+	    .round = 77,
+	    .lease_ns = 88,
+	    .size = UINT64_C(0x100000000),
+	    .bytes = 5};
+	struct buf out = BUF_INIT(10000);
+	struct message_in in;
+
+	(void)state;
+	message_encode_chunk(&m, bytes_str("meta"), bytes_str("bytes"), &out);
+	assert_int_equal(message_decode(buf_bytes(&out), &in), 0);
+	assert_int_equal(in.message.type, RAFT_SNAPSHOT);
+	assert_int_equal(in.message.index, 1000);
+	assert_int_equal(in.message.log_term, 3);
+	assert_int_equal(in.message.commit, 1001);
+	assert_int_equal(in.message.round, 77);
+	assert_int_equal(in.message.lease_ns, 88);
+	assert_true(in.message.size == UINT64_C(0x100000000) && in.message.offset == 0 && in.message.bytes == 5);
+	assert_true(bytes_is(in.meta, "meta") && bytes_is(in.data, "bytes"));
+	message_in_free(&in);
+	for (size_t size = 0; size < out.used; size++)
+		assert_int_equal(message_decode(bytes_of(out.data, size), &in), -1);
+	/* the chunk is as long as it says */
+	buf_put_u8(&out, 0);
+	assert_int_equal(message_decode(buf_bytes(&out), &in), -1);
+	/* only the first one describes the snapshot */
+	out.used--;
+	out.data[114] = 5;
+	assert_int_equal(message_decode(buf_bytes(&out), &in), -1);
+	buf_clear(&out);
+	m.offset = 500;
+	message_encode_chunk(&m, bytes_of(NULL, 0), bytes_str("bytes"), &out);
+	assert_int_equal(message_decode(buf_bytes(&out), &in), 0);
+	assert_true(in.message.offset == 500 && in.meta.size == 0 && bytes_is(in.data, "bytes"));
+	message_in_free(&in);
+	buf_clear(&out);
+	m = (struct raft_message){.type = RAFT_SNAPSHOT_REPLY,
+	    .from = {0, 1},
+	    .to = {0, 2},
+	    .term = 4,
+	    .index = 1000,
+	    .offset = 505,
+	    .size = 506,
+	    .round = 77};
+	message_encode(&m, entry_of, NULL, &out);
+	assert_int_equal(message_decode(buf_bytes(&out), &in), 0);
+	assert_true(in.message.offset == 505 && in.message.size == 506 && in.message.round == 77 && !in.message.reject);
+	message_in_free(&in);
+	buf_free(&out);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_ids), cmocka_unit_test(test_configuration), cmocka_unit_test(test_messages)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_ids), cmocka_unit_test(test_configuration),
+	    cmocka_unit_test(test_messages), cmocka_unit_test(test_configurations_in_messages),
+	    cmocka_unit_test(test_snapshots)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
