@@ -551,7 +551,7 @@ static size_t
 take_known(struct conn *c, struct bytes in)
 {
 	size_t used = 0;
-	struct bytes answer = c->all->stopping ? bytes_of(NULL, 0) : c->all->handler->known(in, &used);
+	struct bytes answer = c->all->handler->known(in, &used);
 
 	if (answer.size == 0)
 		return 0;

@@ -154,6 +154,7 @@ void
 copies_set_page(const struct page *p, uint64_t (*clock)(void))
 {
 	copies_forget();
+	memset(copies.seen, 0, sizeof copies.seen);
 	page_unmap(copies.page);
 	copies.page = p;
 	copies.clock = clock;

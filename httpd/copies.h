@@ -25,7 +25,7 @@
 
 /* Asks catalogd for its page, now and whenever the connection comes up again. */
 void copies_open(struct ipc_peer *catalogd);
-/* Takes p (owned from now on; NULL: none) as the page, and clock for page_clock. Forgets all copies. */
+/* Takes p (owned from now on; NULL: none) as the page, and clock for page_clock. Forgets all copies and what was asked. */
 void copies_set_page(const struct page *p, uint64_t (*clock)(void));
 /* Forgets all copies, and those on their way: the configuration has changed. */
 void copies_forget(void);
