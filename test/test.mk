@@ -25,9 +25,9 @@ endef
 $(foreach t,$(wildcard test/fuzz/*_fuzz.c),$(eval $(call fuzz_rule,$(t))))
 
 # Load generators of `make bench`, and of its short form in `make check`.
-BENCH_SOURCES = test/bench/client.c
+BENCH_SOURCES = test/bench/client.c test/bench/questions.c
 BENCH_CLIENTS = $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(filter-out $(BENCH_SOURCES),$(wildcard test/bench/*.c)))
-$(BUILD)/bench/%: test/bench/%.c $(BENCH_SOURCES) test/bench/client.h
+$(BUILD)/bench/%: test/bench/%.c $(BENCH_SOURCES) test/bench/client.h test/bench/questions.h
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(BENCH_SOURCES) $(LDFLAGS_ALL)

@@ -16,77 +16,11 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "questions.h"
 
-#define QUESTIONS_MAX 100000u
 #define MESSAGE_MAX 65535u
-#define UDP_BYTES 1232u
 #define PER_CONNECTION 100u
 #define SOURCE 0x7fc90000u /* 127.201.0.0 */
-
-struct question {
-	uint16_t size;
-	uint8_t packet[2 + 12 + 256 + 4 + 11]; /* the length, as TCP has it, first */
-};
-
-static struct question *questions;
-static size_t question_count;
-
-static void
-put16(uint8_t *at, unsigned value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
-static unsigned
-get16(const uint8_t *at)
-{
-	return (unsigned)at[0] << 8 | at[1];
-}
-
-static void
-question(struct question *q, char *name, unsigned type)
-{
-	static const uint8_t head[12] = {0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1},
-			     edns[11] = {0, 0, 41, UDP_BYTES >> 8, UDP_BYTES & 255};
-	uint8_t *p = q->packet + 2;
-	char *rest;
-
-	if (strlen(name) > 250)
-		client_diex("too long a name: %s", name);
-	memcpy(p, head, sizeof head);
-	p += sizeof head;
-	for (char *label = strtok_r(name, ".", &rest); label != NULL; label = strtok_r(NULL, ".", &rest)) {
-		size_t size = strlen(label);
-
-		if (size > 63)
-			client_diex("too long a label: %s", label);
-		*p++ = (uint8_t)size;
-		memcpy(p, label, size);
-		p += size;
-	}
-	*p++ = 0;
-	put16(p, type);
-	put16(p + 2, 1);
-	memcpy(p + 4, edns, sizeof edns);
-	q->size = (uint16_t)(p + 4 + sizeof edns - q->packet - 2);
-	put16(q->packet, q->size);
-}
-
-static void
-read_questions(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char name[300], type[8];
-
-	if (f == NULL || (questions = calloc(QUESTIONS_MAX, sizeof *questions)) == NULL)
-		client_die(path);
-	while (question_count < QUESTIONS_MAX && fscanf(f, "%299s %7s", name, type) == 2)
-		question(&questions[question_count++], name, strcmp(type, "SRV") == 0 ? 33 : 1);
-	fclose(f);
-	if (question_count == 0)
-		client_diex("%s: no questions", path);
-}
 
 static int
 dial(const struct sockaddr_in *to, bool tcp)
@@ -119,6 +53,8 @@ main(int argc, char **argv)
 	static uint8_t answer[MESSAGE_MAX];
 	unsigned least = MESSAGE_MAX, most = 0, cut = 0, errors = 0;
 	size_t count = argc == 6 ? strtoul(argv[5], NULL, 10) : 0, longest = 0;
+	const struct question *questions;
+	size_t question_count;
 	struct sockaddr_in to;
 	uint32_t *took_us;
 	bool tcp;
@@ -128,7 +64,7 @@ main(int argc, char **argv)
 		client_diex("usage: dnsask udp|tcp HOST PORT FILE COUNT");
 	tcp = strcmp(argv[1], "tcp") == 0;
 	to = client_address(argv[2], argv[3]);
-	read_questions(argv[4]);
+	questions = questions_read(argv[4], &question_count);
 	fd = dial(&to, tcp);
 	for (size_t i = 0; i < count; i++) {
 		const struct question *q = &questions[i % question_count];
@@ -146,7 +82,7 @@ main(int argc, char **argv)
 			uint8_t length[2];
 
 			receive_all(fd, length, 2);
-			size = get16(length);
+			size = questions_get16(length);
 			receive_all(fd, answer, size);
 		} else {
 			ssize_t n = recv(fd, answer, sizeof answer, 0);
@@ -159,8 +95,8 @@ main(int argc, char **argv)
 		if (size < 12)
 			client_diex("an answer of %zu bytes", size);
 		longest = size > longest ? size : longest;
-		least = get16(answer + 6) < least ? get16(answer + 6) : least;
-		most = get16(answer + 6) > most ? get16(answer + 6) : most;
+		least = questions_get16(answer + 6) < least ? questions_get16(answer + 6) : least;
+		most = questions_get16(answer + 6) > most ? questions_get16(answer + 6) : most;
 		cut += (answer[2] & 2) != 0;
 		errors += (answer[3] & 15) != 0;
 	}
@@ -172,6 +108,5 @@ main(int argc, char **argv)
 	    least, most, longest, cut, errors, client_quantile(took_us, count, 0.5),
 	    client_quantile(took_us, count, 0.99));
 	free(took_us);
-	free(questions);
 	return 0;
 }

@@ -3,7 +3,7 @@ import random
 
 from report import median
 from suite import RUNS, SHORT, Failed
-from tools import Nsd, Shares, client, dns_load, load
+from tools import DNS_GENERATOR, Nsd, Shares, client, dns_load, load
 
 BIG_FIRST = 1 << 20  # the numbers of the large service's instances begin here: addresses of their own
 INSTANCE = ('{"Node":"node-%r","Address":"10.255.0.1","SkipNodeUpdate":true,'
@@ -38,7 +38,7 @@ def beside_nsd(bench, work, kind, names, zone, goal):
     try:
         for _ in range(RUNS):
             reference = dns_load(nsd.address, nsd.PORT, queries) if nsd.here else None
-            with Shares(bench.suite, "dnsask" if SHORT else "dnsperf") as shares:
+            with Shares(bench.suite, DNS_GENERATOR) as shares:
                 pairs.append((reference, dns_load(bench.suite.address, 8600, queries)))
     finally:
         nsd.stop()

@@ -5,10 +5,9 @@ import time
 
 from report import median
 from suite import NET, RUNS, SECONDS, SHORT, Failed
-from tools import Nginx, Shares, client, http_load, load, wrk_is_here
+from tools import HTTP_GENERATOR, Nginx, Shares, client, http_load, load
 
 VALUE = "x" * 28
-GENERATOR = "wrk" if wrk_is_here() else "load"
 
 
 def beside_nginx(bench, work, path, goal):
@@ -17,9 +16,9 @@ def beside_nginx(bench, work, path, goal):
     pairs, shares = [], None
     try:
         for _ in range(RUNS):
-            reference = http_load(nginx.address, "/", nginx.PORT)[0] if nginx.here else None
-            with Shares(suite, GENERATOR) as shares:
-                pairs.append((reference, http_load(suite.address, path)[0]))
+            reference = http_load(nginx.address, "/", nginx.PORT) if nginx.here else None
+            with Shares(suite, HTTP_GENERATOR) as shares:
+                pairs.append((reference, http_load(suite.address, path)))
     finally:
         nginx.stop()
     bench.report.pairs(work, goal, pairs, "nginx {:,.0f}/s", "{:,.0f}/s", shares.text)

@@ -249,6 +249,14 @@ class Suite:
         finally:
             self.log.close()
             self.process = None
+        self.expect_no_fault()
+
+    def expect_no_fault(self):
+        """What sanitizers and failed assertions leave in the log."""
+        with open(os.path.join(self.directory, "log"), errors="replace") as f:
+            for line in f:
+                if any(word in line for word in ("runtime error", "AddressSanitizer", "LeakSanitizer", "panic:")):
+                    raise Failed(f"the suite reported a fault: {line.strip()}")
 
     def kill(self):
         """kill -9 of every process of it."""
