@@ -471,7 +471,8 @@ catalog_delete_check(struct apply *a, struct bytes node, struct bytes check_id)
 	change_check_leads(a, node, &old, NULL);
 	store_delete(a->txn, STORE_CHECKS, key);
 	checks_changed(a, node);
-	store_index_set(a->txn, bytes_str("services"), a->index);
+	if (old.service_id.size == 0)
+		store_index_set(a->txn, bytes_str("services"), a->index);
 	check_changed(a, node, &old, health_changed);
 	session_check_removed(a, node, check_id);
 }
