@@ -1,7 +1,7 @@
 /*
  * server.c - the sockets (contract: server.h)
  *
- * UDP: up to BATCH datagrams are read by one recvmmsg and their answers leave by one sendmmsg; an answer that the socket does not take is dropped, as UDP may.
+ * UDP: what waits is read, answered and sent in batches (batch.c).
  * TCP: each connection reads into a bounded buffer, answers in the order in which they are ready, and is closed after QUERIES_MAX queries or its
  * time. A connection that does not take its answers is not read.
  */
@@ -14,12 +14,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "buf.h"
 #include "duration.h"
 #include "log.h"
 #include "net.h"
 
-#define BATCH 64
+#define ACCEPT_MAX 64                      /* in one turn */
+#define UDP_BUFFER_BYTES (2 * 1024 * 1024) /* asked of the kernel for each direction; it may give less */
 #define FIRST_READ_S 2.
 #define IDLE_S 8.
 #define WRITE_S 2.
@@ -237,62 +239,30 @@ udp_wait(struct udp_socket *u, const struct dns_query *q, struct bytes message, 
 	return write_servfail(q, out, DNS_MESSAGE_MAX);
 }
 
-/* Of the whole process: datagrams and their answers of one turn. Only pages that were needed are ever touched. */
-static struct {
-	uint8_t in[BATCH][DNS_MESSAGE_MAX + 1], out[BATCH][DNS_MESSAGE_MAX + 1];
-	union net_addr peer[BATCH];
-	struct mmsghdr received[BATCH], answers[BATCH];
-	struct iovec in_iov[BATCH], out_iov[BATCH];
-} batch;
-
 static void
 on_udp(struct ev_loop *loop, struct ev_io *w, int events)
 {
 	struct udp_socket *u = w->data;
-	unsigned answers = 0;
-	int count;
+	unsigned count = batch_receive(w->fd);
 
 	(void)loop, (void)events;
-	for (unsigned i = 0; i < BATCH; i++) {
-		batch.in_iov[i] = (struct iovec){batch.in[i], DNS_MESSAGE_MAX};
-		batch.received[i].msg_hdr = (struct msghdr){.msg_name = &batch.peer[i],
-		    .msg_namelen = sizeof batch.peer[i],
-		    .msg_iov = &batch.in_iov[i],
-		    .msg_iovlen = 1};
-	}
-	count = recvmmsg(w->fd, batch.received, BATCH, MSG_DONTWAIT, NULL);
-	for (int i = 0; i < count; i++) {
-		struct bytes message = bytes_of(batch.in[i], batch.received[i].msg_len);
+	for (unsigned i = 0; i < count; i++) {
+		struct bytes message = batch_message(i);
 		struct monotime began = log_enabled(LOG_DEBUG_LEVEL) ? monotime_now() : (struct monotime){0};
 		static struct dns_query q;
 		size_t written = 0;
-		enum handled h = handle(u->server, message, true, &q, batch.out[answers], DNS_MESSAGE_MAX, &written);
+		enum handled h = handle(u->server, message, true, &q, batch_room(), DNS_MESSAGE_MAX, &written);
 
 		if (h == WAITING)
-			written = udp_wait(u, &q, message, &batch.peer[i], began, batch.out[answers]);
+			written = udp_wait(u, &q, message, batch_peer(i), began, batch_room());
 		else if (h == NO_ANSWER)
 			written = 0;
 		else
-			log_served(&q, &batch.peer[i], true, began);
-		if (written == 0)
-			continue;
-		batch.out_iov[answers] = (struct iovec){batch.out[answers], written};
-		batch.answers[answers].msg_hdr = (struct msghdr){.msg_name = &batch.peer[i],
-		    .msg_namelen = batch.received[i].msg_hdr.msg_namelen,
-		    .msg_iov = &batch.out_iov[answers],
-		    .msg_iovlen = 1};
-		answers++;
+			log_served(&q, batch_peer(i), true, began);
+		if (written > 0)
+			batch_answer(i, written);
 	}
-	for (unsigned sent = 0; sent < answers;) {
-		int n = sendmmsg(w->fd, batch.answers + sent, answers - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1 && errno == EAGAIN)
-			break;
-		/* an error belongs to the first of them: it is lost, the others are not */
-		sent += n > 0 ? (unsigned)n : 1;
-	}
+	batch_send(w->fd);
 }
 
 /* ---- TCP ---- */
@@ -544,7 +514,7 @@ on_tcp_accept(struct ev_loop *loop, struct ev_io *w, int events)
 	struct server *s = t->server;
 
 	(void)events;
-	for (unsigned i = 0; i < BATCH; i++) {
+	for (unsigned i = 0; i < ACCEPT_MAX; i++) {
 		union net_addr peer;
 		socklen_t size = sizeof peer;
 		int fd = accept4(w->fd, &peer.sa, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -589,6 +559,17 @@ log_listener(const char *module, const char *what, int fd, const char *network)
 		log_info(module, "%s address=%s network=%s", what, net_addr_text_port(&address, text), network);
 }
 
+/* Room for the queries that come while a batch is answered: the kernel's default is some 250 of them. */
+static void
+udp_buffers(int fd)
+{
+	int size = UDP_BUFFER_BYTES;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) == -1 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == -1)
+		log_warn("agent.dns", "socket buffers stay as they are: bytes=%d", size);
+}
+
 struct server *
 server_new(struct daemon *d, struct resolver *r)
 {
@@ -603,6 +584,7 @@ server_new(struct daemon *d, struct resolver *r)
 
 		log_listener("agent", "Started DNS server:", fds[i], "udp");
 
+		udp_buffers(fds[i]);
 		u->server = s;
 		ev_io_init(&u->io, on_udp, fds[i], EV_READ);
 		u->io.data = u;
