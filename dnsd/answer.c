@@ -367,9 +367,12 @@ answer_node(struct answer_context *c, const struct node_record *node, struct dns
 
 /* ---- services ---- */
 
-/* Which instances were given already: by hash, so that thousands of instances stay linear. */
+/* Which answers were given already: by hash, so that thousands of instances stay linear. */
 struct seen {
-	uint64_t *keys; /* 0: free */
+	struct {
+		uint64_t key; /* 0: free */
+		size_t record;
+	} * slots;
 	size_t mask;
 };
 
@@ -380,8 +383,8 @@ seen_init(struct seen *s, struct region *r, size_t count)
 
 	while (size < count * 2)
 		size *= 2;
-	s->keys = region_alloc(r, size * sizeof *s->keys);
-	memset(s->keys, 0, size * sizeof *s->keys);
+	s->slots = region_alloc(r, size * sizeof *s->slots);
+	memset(s->slots, 0, size * sizeof *s->slots);
 	s->mask = size - 1;
 }
 
@@ -395,18 +398,19 @@ hash_bytes(uint64_t h, const void *data, size_t size)
 	return (h ^ size) * UINT64_C(1099511628211);
 }
 
-/* 64 bits tell apart what one service can hold; true: it was there. */
-static bool
-seen_before(struct seen *s, uint64_t key)
+/* The record that was noted with this key first; record, if it is new. 64 bits tell apart what one service can hold. */
+static size_t
+seen_first(struct seen *s, uint64_t key, size_t record)
 {
 	size_t at = key & s->mask;
 
 	key |= 1;
-	for (; s->keys[at] != 0; at = (at + 1) & s->mask)
-		if (s->keys[at] == key)
-			return true;
-	s->keys[at] = key;
-	return false;
+	for (; s->slots[at].key != 0; at = (at + 1) & s->mask)
+		if (s->slots[at].key == key)
+			return s->slots[at].record;
+	s->slots[at].key = key;
+	s->slots[at].record = record;
+	return record;
 }
 
 #define HASH_START UINT64_C(14695981039346656037)
@@ -455,9 +459,13 @@ effective_address(const struct answer_context *c, const struct instance *i, bool
 	return address;
 }
 
-static void
-add_addresses(
-    struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl, struct dns_answer *out)
+/*
+ * same: NULL, or where to note which record each one repeats: then repeated ones are added, too, and there is no limit. Returns false if
+ * a host name is among the addresses.
+ */
+static bool
+add_addresses(struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl,
+    struct dns_answer *out, uint32_t *same)
 {
 	struct bytes alias = {NULL, 0};
 	struct seen seen;
@@ -466,6 +474,7 @@ add_addresses(
 	for (size_t i = 0; i < set->count; i++) {
 		uint8_t octets[16];
 		unsigned family;
+		size_t first;
 		bool of_node;
 		struct bytes address = effective_address(c, &set->instances[order[i]], &of_node);
 
@@ -478,20 +487,24 @@ add_addresses(
 		if (!wants(c->query->type, family) || (c->query->type != DNS_A && c->query->type != DNS_AAAA &&
 							  c->query->type != DNS_ANY && c->query->type != DNS_TXT))
 			continue;
-		if (seen_before(&seen, hash_bytes(HASH_START, octets, family == 4 ? 4 : 16)))
+		first = seen_first(&seen, hash_bytes(HASH_START, octets, family == 4 ? 4 : 16), out->answer.count);
+		if (same != NULL)
+			same[out->answer.count] = (uint32_t)first;
+		else if (first != out->answer.count)
 			continue;
 		add_ip(c, &out->answer, &c->query->name, ttl, family, octets);
-		if (c->settings->a_record_limit > 0 && out->answer.count == c->settings->a_record_limit)
+		if (same == NULL && c->settings->a_record_limit > 0 && out->answer.count == c->settings->a_record_limit)
 			break;
 	}
 	if (out->answer.count == 0 && alias.size > 0) {
 		struct name target;
 
 		if (name_from_text(alias, &target) == -1)
-			return;
+			return false;
 		add_name(c, &out->answer, &c->query->name, DNS_CNAME, ttl, &target);
 		add_extra(c, &target, ttl, &out->answer);
 	}
+	return alias.size == 0;
 }
 
 /* One SRV record with what belongs to it in the additional section. */
@@ -533,9 +546,10 @@ add_srv(struct answer_context *c, const struct instance *i, uint32_t ttl, struct
 		add_meta(c, &out->additional, keep_name(c->region, &node_name), ttl, i->node_meta);
 }
 
+/* same: as for add_addresses. */
 static void
-add_services(
-    struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl, struct dns_answer *out)
+add_services(struct answer_context *c, const struct service_set *set, const size_t *order, uint32_t ttl,
+    struct dns_answer *out, uint32_t *same)
 {
 	struct seen seen;
 
@@ -543,10 +557,15 @@ add_services(
 	for (size_t n = 0; n < set->count; n++) {
 		const struct instance *i = &set->instances[order[n]];
 		uint64_t key = hash_bytes(HASH_START, i->node.data, i->node.size);
+		size_t first, count = out->answer.count;
 
 		key = hash_bytes(key, i->service_address.plain.data, i->service_address.plain.size);
-		if (!seen_before(&seen, hash_bytes(key, &i->port, sizeof i->port)))
-			add_srv(c, i, ttl, out);
+		first = seen_first(&seen, hash_bytes(key, &i->port, sizeof i->port), count);
+		if (same != NULL)
+			same[count] = (uint32_t)first;
+		else if (first != count)
+			continue;
+		add_srv(c, i, ttl, out);
 	}
 }
 
@@ -564,11 +583,31 @@ answer_service(struct answer_context *c, const struct service_set *set, bool shu
 	shuffled(order, set->count, shuffle);
 	answer_init(c, DNS_NOERROR, out);
 	if (c->query->type == DNS_SRV)
-		add_services(c, set, order, ttl, out);
+		add_services(c, set, order, ttl, out, NULL);
 	else
-		add_addresses(c, set, order, ttl, out);
+		(void)add_addresses(c, set, order, ttl, out, NULL);
 	if (out->answer.count == 0)
 		add_soa(c, &out->authority);
+}
+
+bool
+answer_all(struct answer_context *c, const struct service_set *set, struct dns_answer *out, uint32_t **same)
+{
+	uint32_t ttl = settings_service_ttl(c->settings, c->service);
+	size_t *order;
+	bool plain = true;
+
+	if (set->count == 0 || set->count > UINT32_MAX)
+		return false;
+	*same = region_alloc(c->region, set->count * sizeof **same);
+	order = region_alloc(c->region, set->count * sizeof *order);
+	shuffled(order, set->count, false);
+	answer_init(c, DNS_NOERROR, out);
+	if (c->query->type == DNS_SRV)
+		add_services(c, set, order, ttl, out, *same);
+	else
+		plain = add_addresses(c, set, order, ttl, out, *same);
+	return plain && c->wanted_count == 0 && out->answer.count > 0;
 }
 
 /* ---- addresses in the name, reverse names ---- */

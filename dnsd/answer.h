@@ -100,6 +100,12 @@ void answer_negative(const struct answer_context *c, enum dns_rcode rcode, struc
 
 /* shuffle: false keeps the set's order (tests). */
 void answer_service(struct answer_context *c, const struct service_set *set, bool shuffle, struct dns_answer *out);
+/*
+ * For packets: the records of every instance in the set's order, equal ones too and a_record_limit aside. (*same)[i] is the first answer record
+ * that counts as the same answer as record i. false: host names are in play, or there is no record.
+ */
+MUST_USE bool answer_all(
+    struct answer_context *c, const struct service_set *set, struct dns_answer *out, uint32_t **same);
 void answer_node(struct answer_context *c, const struct node_record *node, struct dns_answer *out);
 /* SOA and NS questions; servers: instances of the service consul. */
 void answer_zone(struct answer_context *c, const struct service_set *servers, bool shuffle, struct dns_answer *out);
@@ -115,6 +121,11 @@ MUST_USE int answer_reverse_ip(const struct name *name, char *out, size_t size);
 /* Is it an IP in the strict sense of section 8.1? family: 4 or 6, octets in out. */
 bool answer_ip(struct bytes text, unsigned *family, uint8_t out[16]);
 
+/* Section 11: what a message may hold, OPT not counted. srv: SRV was asked and is answered. */
+struct answer_limits {
+	size_t answers, bytes;
+};
+struct answer_limits answer_limits(const struct settings *settings, const struct dns_query *q, bool udp, bool srv);
 /*
  * Section 11: cuts the answer until it fits and writes it. udp: the client's transport. Returns the size; 0: not even the question fits (can not
  * happen with size >= 512).

@@ -15,23 +15,19 @@
 #include "uuid.h"
 
 #define BUCKETS 16384
-#define VARIANTS_MAX 32
-#define FRESH_ORDER_ODDS 64 /* one hit in so many makes a new order */
+#define INSTANCE_BYTES_MIN 16 /* of an instance in catalogd's answer: the names of its members */
 #define SUBSCRIBE_CREDIT (1u << 20)
-#define PACKET_BYTES_MAX 4096 /* larger ones are made for each query */
 
-struct packet {
-	struct packet *next_bucket, *next_of_entry;
+/* A packet under its question. */
+struct kept {
+	struct kept *next_bucket, *next_of_entry;
 	struct cache_entry *entry;
+	struct packet *packet;
 	uint64_t hash;
-	uint16_t type, class, edns_size;
-	bool edns, udp;
-	struct name name;
-	unsigned variants;
-	struct {
-		uint8_t *data;
-		size_t size;
-	} variant[VARIANTS_MAX];
+	size_t bytes;
+	uint16_t type;
+	uint8_t name_size;
+	uint8_t name[]; /* wire form, lower case */
 };
 
 struct cache_wait {
@@ -48,12 +44,13 @@ struct cache_entry {
 	enum cache_kind kind;
 	uint64_t hash;
 	char *name, *tag, *datacenter;
-	struct region *region; /* of what follows; NULL: not fetched yet or dropped */
+	void *block; /* what the next two point into; NULL: not fetched yet or dropped */
 	struct service_set set;
 	struct node_record node;
 	bool has_node;
 	size_t bytes;
-	struct packet *packets;
+	struct kept *packets;
+	bool used; /* since eviction last looked at it */
 	struct ipc_call *call;
 	struct cache_wait *waits;
 };
@@ -65,7 +62,7 @@ struct cache {
 	struct ipc_call *subscription;
 	bool away; /* catalogd is: nothing tells of changes */
 	struct cache_entry *entries[BUCKETS];
-	struct packet *packets[BUCKETS];
+	struct kept *packets[BUCKETS];
 	struct cache_entry *newest, *oldest;
 	size_t count, bytes, lookups;
 	size_t mesh; /* entries of the mesh kinds */
@@ -118,19 +115,16 @@ link_newest(struct cache *c, struct cache_entry *e)
 }
 
 static void
-packet_free(struct cache *c, struct packet *p)
+kept_free(struct cache *c, struct kept *k)
 {
-	struct packet **at = &c->packets[p->hash % BUCKETS];
+	struct kept **at = &c->packets[k->hash % BUCKETS];
 
-	while (*at != p)
+	while (*at != k)
 		at = &(*at)->next_bucket;
-	*at = p->next_bucket;
-	for (unsigned i = 0; i < p->variants; i++) {
-		c->bytes -= p->variant[i].size;
-		free(p->variant[i].data);
-	}
-	c->bytes -= sizeof *p;
-	free(p);
+	*at = k->next_bucket;
+	c->bytes -= k->bytes;
+	packet_free(k->packet);
+	free(k);
 }
 
 /* What the entry holds is no longer true. */
@@ -138,13 +132,14 @@ static void
 entry_drop(struct cache *c, struct cache_entry *e)
 {
 	while (e->packets != NULL) {
-		struct packet *p = e->packets;
+		struct kept *k = e->packets;
 
-		e->packets = p->next_of_entry;
-		packet_free(c, p);
+		e->packets = k->next_of_entry;
+		kept_free(c, k);
 	}
-	region_free(e->region);
-	e->region = NULL;
+	free(e->block);
+	e->block = NULL;
+	e->set.count = 0;
 	c->bytes -= e->bytes;
 	e->bytes = 0;
 }
@@ -178,18 +173,27 @@ entry_find(struct cache *c, enum cache_kind kind, const char *name, const char *
 	return NULL;
 }
 
-/* Makes room; entries that somebody waits for stay. */
+/*
+ * Makes room: the entries at the old end go, those used meanwhile get a second chance at the new end. Entries that somebody waits for stay, and so does the newest: one
+ * answer is kept however large it is.
+ */
 static void
 evict(struct cache *c)
 {
 	struct cache_entry *e = c->oldest;
 
-	while (e != NULL && (c->count > CACHE_ENTRIES_MAX || c->bytes > CACHE_BYTES_MAX)) {
+	for (size_t looks = 2 * c->count;
+	     looks > 0 && e != NULL && (c->count > CACHE_ENTRIES_MAX || c->bytes > CACHE_BYTES_MAX); looks--) {
 		struct cache_entry *newer = e->newer;
 
-		if (e->call == NULL && e != c->newest)
+		if (e->used && e != c->newest) {
+			e->used = false;
+			unlink_use(c, e);
+			link_newest(c, e);
+		} else if (e->call == NULL && e != c->newest) {
 			entry_free(c, e);
-		e = newer;
+		}
+		e = newer != NULL ? newer : c->oldest;
 	}
 }
 
@@ -214,12 +218,9 @@ cache_find(struct cache *c, enum cache_kind kind, const char *name, const char *
 {
 	struct cache_entry *e = entry_find(c, kind, name, tag);
 
-	if (e == NULL || e->region == NULL || (c->away && !c->settings->allow_stale))
+	if (e == NULL || e->block == NULL || (c->away && !c->settings->allow_stale))
 		return NULL;
-	if (c->newest != e) {
-		unlink_use(c, e);
-		link_newest(c, e);
-	}
+	e->used = true;
 	return e;
 }
 
@@ -237,19 +238,62 @@ cache_node(const struct cache_entry *e)
 
 /* ---- decoding catalogd's answers ---- */
 
+/* Decoded records point into the answer; pack_*() moves them into the entry's own block. */
+
 /* The address texts of a node: TaggedAddresses {text: text}. */
-static void
-node_address(struct region *r, struct bytes plain, struct bytes tagged, struct address_choice *out)
+static struct address_choice
+node_address(struct bytes plain, struct bytes tagged)
 {
-	out->plain = region_copy(r, plain);
-	out->v4 = region_copy(r, mp_find_str(tagged, "lan_ipv4"));
-	out->v6 = region_copy(r, mp_find_str(tagged, "lan_ipv6"));
+	return (struct address_choice){plain, mp_find_str(tagged, "lan_ipv4"), mp_find_str(tagged, "lan_ipv6")};
 }
 
 static struct bytes
-tagged_address(struct region *r, struct bytes map, const char *key)
+tagged_address(struct bytes map, const char *key)
 {
-	return region_copy(r, mp_find_str(mp_find_raw(map, key), "Address"));
+	return mp_find_str(mp_find_raw(map, key), "Address");
+}
+
+/* Texts of a record, counted or moved. */
+struct pack {
+	uint8_t *to; /* NULL: only counting */
+	size_t bytes;
+};
+
+static void
+pack_text(struct pack *p, struct bytes *text)
+{
+	if (p->to != NULL && text->size > 0) {
+		memcpy(p->to + p->bytes, text->data, text->size);
+		text->data = p->to + p->bytes;
+	}
+	p->bytes += text->size;
+}
+
+static void
+pack_address(struct pack *p, struct address_choice *a)
+{
+	pack_text(p, &a->plain);
+	pack_text(p, &a->v4);
+	pack_text(p, &a->v6);
+}
+
+static void
+pack_instance(struct pack *p, struct instance *i)
+{
+	pack_text(p, &i->node);
+	pack_text(p, &i->datacenter);
+	pack_text(p, &i->node_meta);
+	pack_address(p, &i->node_address);
+	pack_address(p, &i->service_address);
+}
+
+static void
+pack_node(struct pack *p, struct node_record *n)
+{
+	pack_text(p, &n->node);
+	pack_text(p, &n->datacenter);
+	pack_text(p, &n->meta);
+	pack_address(p, &n->address);
 }
 
 /* SRV weight by the states of the checks that count: the node's and the service's. */
@@ -282,7 +326,7 @@ weight_of(struct bytes checks, const struct node_service *service)
 }
 
 static int
-decode_instance(struct region *r, struct mp *in, struct instance *out)
+decode_instance(struct mp *in, struct instance *out)
 {
 	struct check_service_node csn;
 	struct node node;
@@ -293,53 +337,73 @@ decode_instance(struct region *r, struct mp *in, struct instance *out)
 	    schema_decode(&node_schema, csn.node, &node, &error) == -1 ||
 	    schema_decode(&node_service_schema, csn.service, &service, &error) == -1)
 		return -1;
-	out->node = region_copy(r, node.node);
-	out->datacenter = region_copy(r, node.datacenter);
-	node_address(r, node.address, node.tagged_addresses, &out->node_address);
-	out->node_meta = region_copy(r, node.meta);
-	out->service_address.plain = region_copy(r, service.address);
-	out->service_address.v4 = tagged_address(r, service.tagged_addresses, "lan_ipv4");
-	out->service_address.v6 = tagged_address(r, service.tagged_addresses, "lan_ipv6");
-	out->port = (uint16_t)service.port;
-	out->weight = weight_of(csn.checks, &service);
+	*out = (struct instance){.node = node.node,
+	    .datacenter = node.datacenter,
+	    .node_address = node_address(node.address, node.tagged_addresses),
+	    .node_meta = node.meta,
+	    .service_address = {service.address, tagged_address(service.tagged_addresses, "lan_ipv4"),
+		tagged_address(service.tagged_addresses, "lan_ipv6")},
+	    .port = (uint16_t)service.port,
+	    .weight = weight_of(csn.checks, &service)};
 	return 0;
 }
 
-static int
+/* Makes the block and returns its bytes. Without a block the answer was not understood. */
+static size_t
 decode_set(struct cache_entry *e, struct bytes body)
 {
 	struct bytes list = mp_find_raw(body, "Nodes");
 	struct mp in = mp_of(list);
-	uint32_t count = list.size == 0 ? 0 : mp_array(&in);
+	size_t count = list.size == 0 ? 0 : mp_array(&in), records;
+	struct instance *instances;
+	struct pack pack = {NULL, 0};
 
-	e->set.count = 0;
-	e->set.instances = region_alloc(e->region, (count + (size_t)1) * sizeof *e->set.instances);
-	memset(e->set.instances, 0, (count + (size_t)1) * sizeof *e->set.instances);
-	while (count-- > 0)
-		if (decode_instance(e->region, &in, &e->set.instances[e->set.count++]) == -1)
-			return -1;
-	return mp_ok(&in) ? 0 : -1;
+	if (count > list.size / INSTANCE_BYTES_MIN)
+		return 0;
+	instances = xcalloc(count, sizeof *instances);
+	for (size_t i = 0; i < count; i++) {
+		if (decode_instance(&in, &instances[i]) == -1) {
+			free(instances);
+			return 0;
+		}
+		pack_instance(&pack, &instances[i]);
+	}
+	if (!mp_ok(&in)) {
+		free(instances);
+		return 0;
+	}
+	records = count * sizeof *instances;
+	e->block = xreallocarray(instances, 1, records + pack.bytes);
+	e->set = (struct service_set){e->block, count};
+	pack = (struct pack){(uint8_t *)e->block + records, 0};
+	for (size_t i = 0; i < count; i++)
+		pack_instance(&pack, &e->set.instances[i]);
+	return records + pack.bytes;
 }
 
-static int
+static size_t
 decode_node(struct cache_entry *e, struct bytes body)
 {
 	struct bytes services = mp_find_raw(body, "NodeServices"), raw;
+	struct pack pack = {NULL, 0};
 	struct node node;
 	const char *error;
 
 	e->has_node = false;
 	raw = services.size <= 1 ? services : mp_find_raw(services, "Node");
-	if (raw.size <= 1) /* nil: no such node */
-		return 0;
-	if (schema_decode(&node_schema, raw, &node, &error) == -1)
-		return -1;
-	e->has_node = true;
-	e->node.node = region_copy(e->region, node.node);
-	e->node.datacenter = region_copy(e->region, node.datacenter);
-	e->node.meta = region_copy(e->region, node.meta);
-	node_address(e->region, node.address, node.tagged_addresses, &e->node.address);
-	return 0;
+	if (raw.size > 1) { /* else nil: no such node */
+		if (schema_decode(&node_schema, raw, &node, &error) == -1)
+			return 0;
+		e->has_node = true;
+		e->node = (struct node_record){
+		    node.node, node.datacenter, node.meta, node_address(node.address, node.tagged_addresses)};
+		pack_node(&pack, &e->node);
+	}
+	e->block = xmalloc(pack.bytes + 1);
+	pack = (struct pack){e->block, 0};
+	if (e->has_node)
+		pack_node(&pack, &e->node);
+	return pack.bytes + 1;
 }
 
 /* ---- lookups ---- */
@@ -379,12 +443,11 @@ on_answer(void *ctx, const struct ipc_answer *answer)
 		    "agent.dns", "rpc error: name=%s error=%s", log_quote(e->name), log_quote_bytes(answer->error));
 	} else {
 		entry_drop(c, e);
-		e->region = region_new();
-		e->bytes = sizeof *e + 4096 + answer->body.size;
+		e->bytes = sizeof *e;
+		e->bytes += e->kind == CACHE_NODE ? decode_node(e, answer->body) : decode_set(e, answer->body);
 		c->bytes += e->bytes;
-		if ((e->kind == CACHE_NODE ? decode_node(e, answer->body) : decode_set(e, answer->body)) == -1) {
+		if (e->block == NULL) {
 			log_errorx("agent.dns", "catalogd's answer is not understood: name=%s", log_quote(e->name));
-			entry_drop(c, e);
 			outcome = CACHE_FAILED;
 		}
 	}
@@ -478,73 +541,72 @@ cache_cancel(struct cache_wait *w)
 /* ---- packets ---- */
 
 static uint64_t
-packet_hash(const struct packet_key *k)
+question_hash(const struct name *lower, uint16_t type)
 {
-	uint64_t h = hash_bytes(HASH_START, k->name->wire, k->name->size);
+	uint64_t h = (hash_bytes(HASH_START, lower->wire, lower->size) ^ type) * UINT64_C(1099511628211);
 
-	h = (h ^ ((uint64_t)k->type << 33 | (uint64_t)k->class << 17 | (uint64_t)k->edns_size << 2 |
-		     (uint64_t)k->edns << 1 | k->udp)) *
-	    UINT64_C(1099511628211);
 	return h ^ h >> 29;
 }
 
-static struct packet *
-packet_find(struct cache *c, const struct packet_key *k, uint64_t hash)
+static struct kept *
+kept_find(struct cache *c, const struct name *lower, uint16_t type, uint64_t hash)
 {
-	for (struct packet *p = c->packets[hash % BUCKETS]; p != NULL; p = p->next_bucket)
-		if (p->hash == hash && p->type == k->type && p->class == k->class && p->edns == k->edns &&
-		    p->edns_size == k->edns_size && p->udp == k->udp && name_equal_exact(&p->name, k->name))
-			return p;
+	for (struct kept *k = c->packets[hash % BUCKETS]; k != NULL; k = k->next_bucket)
+		if (k->hash == hash && k->type == type && k->name_size == lower->size &&
+		    memcmp(k->name, lower->wire, lower->size) == 0)
+			return k;
 	return NULL;
 }
 
-const uint8_t *
-cache_packet(struct cache *c, const struct packet_key *key, size_t *size)
+static void
+lower_name(const struct name *n, struct name *out)
 {
-	struct packet *p = packet_find(c, key, packet_hash(key));
-	unsigned at;
+	out->size = n->size;
+	memcpy(out->wire, n->wire, n->size);
+	name_lower(out);
+}
 
-	if (p == NULL || (c->away && !c->settings->allow_stale))
+struct packet *
+cache_packet(struct cache *c, const struct name *name, uint16_t type)
+{
+	struct name lower;
+	struct kept *k;
+
+	lower_name(name, &lower);
+	k = kept_find(c, &lower, type, question_hash(&lower, type));
+	if (k == NULL || (c->away && !c->settings->allow_stale))
 		return NULL;
-	/* a packet of one record needs no other orders */
-	if (p->entry->set.count > 1 && (p->variants < VARIANTS_MAX || random_below(FRESH_ORDER_ODDS) == 0))
-		return NULL;
-	at = p->variants > 1 ? (unsigned)random_below(p->variants) : 0;
-	*size = p->variant[at].size;
-	return p->variant[at].data;
+	k->entry->used = true;
+	return k->packet;
 }
 
 void
-cache_keep_packet(
-    struct cache *c, struct cache_entry *e, const struct packet_key *key, const uint8_t *packet, size_t size)
+cache_keep_packet(struct cache *c, struct cache_entry *e, const struct name *name, uint16_t type, struct packet *packet)
 {
-	uint64_t hash = packet_hash(key);
-	struct packet *p = packet_find(c, key, hash);
-	unsigned at;
+	struct name lower;
+	struct kept *k;
+	uint64_t hash;
 
-	if (size > PACKET_BYTES_MAX || e->region == NULL)
+	lower_name(name, &lower);
+	hash = question_hash(&lower, type);
+	if (e->block == NULL || kept_find(c, &lower, type, hash) != NULL) {
+		packet_free(packet);
 		return;
-	if (p == NULL) {
-		p = xcalloc(1, sizeof *p);
-		p->entry = e;
-		p->hash = hash;
-		p->type = key->type;
-		p->class = key->class;
-		p->edns = key->edns;
-		p->edns_size = key->edns_size;
-		p->udp = key->udp;
-		p->name = *key->name;
-		p->next_bucket = c->packets[hash % BUCKETS];
-		c->packets[hash % BUCKETS] = p;
-		p->next_of_entry = e->packets;
-		e->packets = p;
-		c->bytes += sizeof *p;
 	}
-	at = p->variants < VARIANTS_MAX ? p->variants++ : (unsigned)random_below(VARIANTS_MAX);
-	c->bytes += size - p->variant[at].size;
-	p->variant[at].data = xreallocarray(p->variant[at].data, size, 1);
-	memcpy(p->variant[at].data, packet, size);
-	p->variant[at].size = size;
+	k = xmalloc(sizeof *k + lower.size);
+	*k = (struct kept){.entry = e,
+	    .packet = packet,
+	    .hash = hash,
+	    .bytes = sizeof *k + lower.size + packet_bytes(packet),
+	    .type = type,
+	    .name_size = lower.size,
+	    .next_bucket = c->packets[hash % BUCKETS],
+	    .next_of_entry = e->packets};
+	memcpy(k->name, lower.wire, lower.size);
+	c->packets[hash % BUCKETS] = k;
+	e->packets = k;
+	e->used = true;
+	c->bytes += k->bytes;
 	evict(c);
 }
 

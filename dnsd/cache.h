@@ -5,7 +5,7 @@
  * what changed, in order with its replies on the same connection, so an entry that is there is as fresh as an answer asked for now.
  * While catalogd is away entries are served as they are if stale answers are allowed; when it is back everything is dropped.
  *
- * Bounds: CACHE_ENTRIES_MAX entries, CACHE_BYTES_MAX bytes with their packets; the least recently used go first. Unknown names are entries, too.
+ * Bounds: CACHE_ENTRIES_MAX entries, CACHE_BYTES_MAX bytes with their packets; those not used for longest go first. Unknown names are entries, too.
  */
 #ifndef DNSD_CACHE_H
 #define DNSD_CACHE_H
@@ -14,6 +14,7 @@
 
 #include "answer.h"
 #include "daemon.h"
+#include "packet.h"
 
 #define CACHE_ENTRIES_MAX 65536
 #define CACHE_BYTES_MAX (64u * 1024 * 1024)
@@ -47,20 +48,10 @@ struct cache_wait *cache_lookup(struct cache *c, enum cache_kind kind, const cha
 /* The callback will not come. */
 void cache_cancel(struct cache_wait *w);
 
-/*
- * Ready packets of an entry. A key is what decides the bytes besides id and the flags copied from the query: the question in wire form (lower case), the transport and
- * the EDNS size. Several variants, each with another order of the records, are kept for a key; one is given at random, and from time to time none, so
- * that new orders come.
- */
-struct packet_key {
-	const struct name *name;
-	uint16_t type, class, edns_size;
-	bool edns, udp;
-};
-/* NULL: make one. */
-const uint8_t *cache_packet(struct cache *c, const struct packet_key *key, size_t *size);
-/* Keeps a copy for e as long as e is fresh. */
+/* The packet kept for a question, its name in any letter case; NULL: make one. Valid until the cache is called again. */
+struct packet *cache_packet(struct cache *c, const struct name *name, uint16_t type);
+/* Keeps packet, which is the cache's now, for as long as e is fresh and there is room: it may be gone at once. */
 void cache_keep_packet(
-    struct cache *c, struct cache_entry *e, const struct packet_key *key, const uint8_t *packet, size_t size);
+    struct cache *c, struct cache_entry *e, const struct name *name, uint16_t type, struct packet *packet);
 
 #endif

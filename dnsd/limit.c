@@ -83,25 +83,32 @@ fits(const struct cutter *k, const struct dns_answer *a)
 	return size != 0 && size - dns_opt_bytes(k->c->query) <= k->limit;
 }
 
+struct answer_limits
+answer_limits(const struct settings *settings, const struct dns_query *q, bool udp, bool srv)
+{
+	size_t bytes = q->edns && q->edns_size > DNS_UDP_DEFAULT ? MIN((size_t)q->edns_size, (size_t)UDP_LIMIT_MAX)
+								 : DNS_UDP_DEFAULT;
+
+	if (!udp)
+		return (struct answer_limits){.answers = srv ? TCP_SRV_MAX : TCP_ANSWERS_MAX, .bytes = TCP_LIMIT};
+	return (struct answer_limits){.answers = bytes == DNS_UDP_DEFAULT
+						     ? MIN((size_t)UDP_ANSWERS_MAX, (size_t)settings->udp_answer_limit)
+						     : SIZE_MAX,
+	    .bytes = bytes - MAX((size_t)MARGIN, dns_opt_bytes(q))};
+}
+
 size_t
 answer_write(struct answer_context *c, struct dns_answer *a, bool udp, uint8_t *out, size_t size)
 {
 	const struct dns_query *q = c->query;
 	struct dns_answer whole = *a;
 	bool srv = a->answer.count > 0 && a->answer.records[0].type == DNS_SRV, cut = false;
-	size_t limit = TCP_LIMIT, answers = a->answer.count, answers_max = srv ? TCP_SRV_MAX : TCP_ANSWERS_MAX;
-	struct cutter k = {c, &whole, 0, c->settings->compress, out, size};
+	struct answer_limits limits = answer_limits(c->settings, q, udp, srv);
+	size_t answers = a->answer.count;
+	struct cutter k = {c, &whole, limits.bytes, c->settings->compress, out, size};
 
-	if (udp) {
-		limit = q->edns && q->edns_size > DNS_UDP_DEFAULT ? MIN((size_t)q->edns_size, (size_t)UDP_LIMIT_MAX)
-								  : DNS_UDP_DEFAULT;
-		answers_max = limit == DNS_UDP_DEFAULT
-				  ? MIN((size_t)UDP_ANSWERS_MAX, (size_t)c->settings->udp_answer_limit)
-				  : SIZE_MAX;
-	}
-	k.limit = limit - (udp ? MAX((size_t)MARGIN, dns_opt_bytes(q)) : 0);
-	if (answers > answers_max) {
-		answers = answers_max;
+	if (answers > limits.answers) {
+		answers = limits.answers;
 		cut = true;
 		if (udp)
 			k.compress = false; /* from here on lengths count uncompressed */

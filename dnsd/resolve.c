@@ -284,6 +284,15 @@ resolve_now(struct resolver *r, const struct dns_query *q, struct resolution *ou
 	return step(r, r->settings, q, r->scratch, &nothing, true, &question, &need, out) == STEP_DONE;
 }
 
+struct packet *
+resolution_packet(struct resolution *r)
+{
+	if (r->entry == NULL)
+		return NULL;
+	return r->context.service != NULL ? packet_of_service(&r->context, cache_set(r->entry))
+					  : packet_of_answer(&r->context, &r->answer);
+}
+
 /* ---- requests that wait ---- */
 
 static void
@@ -715,4 +724,10 @@ struct cache *
 resolver_cache(const struct resolver *r)
 {
 	return r->cache;
+}
+
+const struct settings *
+resolver_settings(const struct resolver *r)
+{
+	return r->settings;
 }

@@ -19,6 +19,8 @@ void resolver_free(struct resolver *r);
 /* Takes a reference to settings and drops the old one. */
 void resolver_reload(struct resolver *r, struct settings *settings);
 struct cache *resolver_cache(const struct resolver *r);
+/* In force: until the next reload. */
+const struct settings *resolver_settings(const struct resolver *r);
 
 /* What came out. Valid until the next call of the resolver. */
 struct resolution {
@@ -27,6 +29,9 @@ struct resolution {
 	struct bytes recursed;     /* not empty: an upstream's message instead of answer */
 	struct cache_entry *entry; /* the whole answer depends on this alone: its packets may be kept; else NULL */
 };
+
+/* The answer as a packet for its question, if its entry is known and it can be kept; else NULL. */
+MUST_USE struct packet *resolution_packet(struct resolution *r);
 
 /* Answers q if nothing has to be asked first: true and *out, else false. */
 MUST_USE bool resolve_now(struct resolver *r, const struct dns_query *q, struct resolution *out);

@@ -102,50 +102,11 @@ log_served(const struct dns_query *q, const union net_addr *peer, bool udp, stru
 
 /* ---- answering ---- */
 
-static bool
-is_lower(const struct name *n)
-{
-	for (size_t i = 0; i < n->size; i++)
-		if (n->wire[i] >= 'A' && n->wire[i] <= 'Z')
-			return false;
-	return true;
-}
-
-/* May packets for this query be kept? What else decides their bytes stands in the key. */
-static bool
-keepable(const struct dns_query *q)
-{
-	return !q->has_ecs && q->opcode == DNS_OPCODE_QUERY && is_lower(&q->name);
-}
-
-static struct packet_key
-key_of(const struct dns_query *q, bool udp)
-{
-	return (struct packet_key){.name = &q->name,
-	    .type = q->type,
-	    .class = q->class,
-	    .edns = q->edns,
-	    .edns_size = q->edns_size,
-	    .udp = udp};
-}
-
-/* A kept packet becomes this query's answer: its id, and the flags that are copied. */
-static void
-adopt(const struct dns_query *q, uint8_t *packet)
-{
-	uint16_t copied = DNS_FLAG_RD | DNS_FLAG_CD;
-	uint16_t flags = (uint16_t)((be16_at(packet + 2) & ~copied) | (q->flags & copied));
-
-	packet[0] = (uint8_t)(q->id >> 8);
-	packet[1] = (uint8_t)q->id;
-	packet[2] = (uint8_t)(flags >> 8);
-	packet[3] = (uint8_t)flags;
-}
-
 /* Writes what was resolved. Returns its size. */
 static size_t
 write_resolution(struct server *s, const struct dns_query *q, struct resolution *r, bool udp, uint8_t *out, size_t size)
 {
+	struct packet *packet;
 	size_t written;
 
 	if (r->recursed.size > 0) {
@@ -155,11 +116,9 @@ write_resolution(struct server *s, const struct dns_query *q, struct resolution 
 		return r->recursed.size;
 	}
 	written = answer_write(&r->context, &r->answer, udp, out, size);
-	if (written > 0 && r->entry != NULL && keepable(q)) {
-		struct packet_key key = key_of(q, udp);
-
-		cache_keep_packet(resolver_cache(s->resolver), r->entry, &key, out, written);
-	}
+	packet = resolution_packet(r);
+	if (packet != NULL)
+		cache_keep_packet(resolver_cache(s->resolver), r->entry, &q->name, q->type, packet);
 	return written;
 }
 
@@ -184,6 +143,7 @@ handle(
 	static struct resolution resolution;
 	enum dns_rcode rcode = DNS_NOERROR;
 	enum dns_verdict verdict = dns_query_read(message, q, &rcode);
+	struct packet *packet;
 
 	if (verdict == DNS_DROP)
 		return NO_ANSWER;
@@ -191,15 +151,11 @@ handle(
 		*written = dns_reject_write(q, verdict, rcode, out, size);
 		return HANDLED;
 	}
-	if (keepable(q)) {
-		struct packet_key key = key_of(q, udp);
-		const uint8_t *packet = cache_packet(resolver_cache(s->resolver), &key, written);
-
-		if (packet != NULL && *written <= size) {
-			memcpy(out, packet, *written);
-			adopt(q, out);
+	packet = cache_packet(resolver_cache(s->resolver), &q->name, q->type);
+	if (packet != NULL) {
+		*written = packet_write(packet, resolver_settings(s->resolver), q, udp, out, size);
+		if (*written > 0)
 			return HANDLED;
-		}
 	}
 	if (!resolve_now(s->resolver, q, &resolution))
 		return WAITING;

@@ -329,25 +329,31 @@ put_rdata(struct writer *w, const struct dns_record *r)
 	}
 }
 
+/* Type to rdata. */
+static void
+put_record(struct writer *w, const struct dns_record *r)
+{
+	size_t length_at, length;
+
+	put16(w, r->type);
+	put16(w, 1);
+	put32(w, r->ttl);
+	length_at = w->used;
+	put16(w, 0);
+	put_rdata(w, r);
+	if (w->full)
+		return;
+	length = w->used - length_at - 2;
+	w->out[length_at] = (uint8_t)(length >> 8);
+	w->out[length_at + 1] = (uint8_t)length;
+}
+
 static void
 put_section(struct writer *w, const struct dns_section *s)
 {
 	for (size_t i = 0; i < s->count && !w->full; i++) {
-		const struct dns_record *r = &s->records[i];
-		size_t length_at, length;
-
-		put_name(w, r->owner, true);
-		put16(w, r->type);
-		put16(w, 1);
-		put32(w, r->ttl);
-		length_at = w->used;
-		put16(w, 0);
-		put_rdata(w, r);
-		if (w->full)
-			return;
-		length = w->used - length_at - 2;
-		w->out[length_at] = (uint8_t)(length >> 8);
-		w->out[length_at + 1] = (uint8_t)length;
+		put_name(w, s->records[i].owner, true);
+		put_record(w, &s->records[i]);
 	}
 }
 
@@ -419,16 +425,60 @@ put_question(struct writer *w, const struct dns_query *q)
 	put16(w, q->class);
 }
 
+static bool
+counts_fit(const struct dns_answer *a)
+{
+	return a->answer.count <= UINT16_MAX && a->authority.count <= UINT16_MAX && a->additional.count < UINT16_MAX;
+}
+
+static void
+put_head(struct writer *w, const struct dns_query *q, const struct dns_answer *a)
+{
+	put_header(w, q->id, answer_flags(q, a), 1, a->answer.count, a->authority.count, a->additional.count + q->edns);
+	put_question(w, q);
+}
+
+size_t
+dns_head_write(const struct dns_query *q, const struct dns_answer *a, uint8_t *out, size_t size)
+{
+	struct writer *w = &the_writer;
+
+	if (!counts_fit(a))
+		return 0;
+	writer_begin(w, out, size, false);
+	put_head(w, q, a);
+	return w->full ? 0 : w->used;
+}
+
+size_t
+dns_record_write(const struct dns_record *r, uint8_t *out, size_t size)
+{
+	struct writer *w = &the_writer;
+
+	writer_begin(w, out, size, false);
+	put_record(w, r);
+	return w->full ? 0 : w->used;
+}
+
+size_t
+dns_opt_write(const struct dns_query *q, uint8_t ecs_scope, uint8_t *out, size_t size)
+{
+	struct writer *w = &the_writer;
+
+	writer_begin(w, out, size, false);
+	put_opt(w, q, ecs_scope);
+	return w->full ? 0 : w->used;
+}
+
 size_t
 dns_answer_write(const struct dns_query *q, const struct dns_answer *a, bool compress, uint8_t *out, size_t size)
 {
 	struct writer *w = &the_writer;
 
-	if (a->answer.count > UINT16_MAX || a->authority.count > UINT16_MAX || a->additional.count >= UINT16_MAX)
+	if (!counts_fit(a))
 		return 0;
 	writer_begin(w, out, size, compress);
-	put_header(w, q->id, answer_flags(q, a), 1, a->answer.count, a->authority.count, a->additional.count + q->edns);
-	put_question(w, q);
+	put_head(w, q, a);
 	put_section(w, &a->answer);
 	put_section(w, &a->authority);
 	put_section(w, &a->additional);

@@ -120,6 +120,13 @@ struct dns_answer {
  */
 MUST_USE size_t dns_answer_write(
     const struct dns_query *q, const struct dns_answer *a, bool compress, uint8_t *out, size_t size);
+/*
+ * The parts of a message, for who puts it together from ready pieces; each returns what it wrote, or 0 if that does not fit into size. The
+ * head is the header, with the counts of a's sections, and q's question; a record has neither owner nor pointers.
+ */
+MUST_USE size_t dns_head_write(const struct dns_query *q, const struct dns_answer *a, uint8_t *out, size_t size);
+MUST_USE size_t dns_record_write(const struct dns_record *r, uint8_t *out, size_t size);
+MUST_USE size_t dns_opt_write(const struct dns_query *q, uint8_t ecs_scope, uint8_t *out, size_t size);
 /* Size that OPT takes in an answer to q; 0 without EDNS. */
 size_t dns_opt_bytes(const struct dns_query *q);
 /* The short forms of dns_query_read's rejections. */
