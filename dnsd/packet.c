@@ -277,13 +277,15 @@ owner_bytes(const struct group *g, size_t target_at, size_t from)
 	return 2 + (target_at + from < POINTER_LIMIT ? 0 : g->datacenter_at - from);
 }
 
-/* TXT records of a group with their owners: the first one written out, the others pointers to it. */
+/* TXT records of a group with their owners; one with labels of its own is written once and pointed at by the others. */
 static size_t
 txt_bytes(const struct group *g, size_t target_at)
 {
-	return g->txts == 0 ? 0
-			    : g->owner_size + owner_bytes(g, target_at, g->owner_joins) + (g->txts - 1u) * 2u +
-				  g->txts_size - 2u * g->txts;
+	size_t owner = owner_bytes(g, target_at, g->owner_joins);
+
+	if (g->txts == 0)
+		return 0;
+	return g->owner_size + owner + (g->txts - 1u) * (g->owner_size > 0 ? 2 : owner) + g->txts_size - 2u * g->txts;
 }
 
 struct choice {
@@ -385,7 +387,7 @@ put_txts(struct sink *s, const struct group *g, const uint8_t *octets, size_t ta
 	for (unsigned i = 0; i < g->txts; i++) {
 		size_t length = be16_at(txt);
 
-		if (i > 0 && first_at < POINTER_LIMIT) {
+		if (i > 0 && g->owner_size > 0 && first_at < POINTER_LIMIT) {
 			point(s, first_at);
 		} else {
 			copy(s, owner, g->owner_size);

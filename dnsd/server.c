@@ -115,11 +115,11 @@ write_resolution(struct server *s, const struct dns_query *q, struct resolution 
 		memcpy(out, r->recursed.data, r->recursed.size);
 		return r->recursed.size;
 	}
-	written = answer_write(&r->context, &r->answer, udp, out, size);
 	packet = resolution_packet(r);
+	written = packet == NULL ? 0 : packet_write(packet, r->context.settings, q, udp, out, size);
 	if (packet != NULL)
 		cache_keep_packet(resolver_cache(s->resolver), r->entry, &q->name, q->type, packet);
-	return written;
+	return written > 0 ? written : answer_write(&r->context, &r->answer, udp, out, size);
 }
 
 static size_t
