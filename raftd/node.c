@@ -258,13 +258,23 @@ messages_send(struct node *n)
 		continue;
 }
 
+void
+node_time(struct node *n)
+{
+	raft_time(n->raft, (uint64_t)boottime_now().ns);
+}
+
+/* A leader that is the only voter has nothing to wait for: an idle server sleeps. */
 static void
 ticks_arm(struct node *n)
 {
-	bool wanted = raft_voter_count(n->raft) > 1;
+	bool wanted = raft_voter_count(n->raft) > 1 ||
+		      (n->served && raft_role(n->raft) != RAFT_LEADER && raft_is_voter(n->raft, n->self));
 
 	if (wanted && !ev_is_active(&n->tick))
 		ev_timer_again(n->loop, &n->tick);
+	else if (!wanted)
+		ev_timer_stop(n->loop, &n->tick);
 }
 
 static void
@@ -274,6 +284,7 @@ on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 	bool saved = false;
 
 	(void)events;
+	node_time(n);
 	/* without syncs a save is done at once and may lead to the next: vote, no-op, commit */
 	while (save(n)) {
 		saved = true;
@@ -287,6 +298,7 @@ on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 	}
 	messages_send(n);
 	node_log_role(n);
+	ticks_arm(n);
 	n->ops->turned(n->ctx);
 }
 
@@ -296,17 +308,9 @@ on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 	struct node *n = w->data;
 
 	(void)loop, (void)events;
+	node_time(n);
 	raft_tick(n->raft);
-}
-
-void
-node_set_served(struct node *n, bool served)
-{
-	raft_set_campaign(n->raft, served);
-	/* nobody else could answer: no time to lose */
-	if (served && raft_voter_count(n->raft) == 1)
-		raft_campaign(n->raft);
-	ticks_arm(n);
+	node_lead_tick(n);
 }
 
 enum node_refusal
@@ -390,6 +394,17 @@ node_snapshot_index(const struct node *n)
 	return snapshots_count(n->snapshots) == 0 ? 0 : snapshots_at(n->snapshots, 0)->index;
 }
 
+void
+node_snapshot_tell(struct node *n)
+{
+	const struct snapshot_meta *newest;
+
+	if (snapshots_count(n->snapshots) == 0)
+		return;
+	newest = snapshots_at(n->snapshots, 0);
+	raft_snapshot_set(n->raft, newest->index, newest->term, newest->size_bytes);
+}
+
 static void
 on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 {
@@ -443,6 +458,7 @@ on_snapshot_saved(void *ctx, const char *error)
 	}
 	n->snapshotting = false;
 	n->snapshot_bytes = 0;
+	node_snapshot_tell(n);
 	log_info(MODULE, "snapshot complete up to: index=%" PRIu64, node_snapshot_index(n));
 	log_shorten(n);
 }
@@ -451,6 +467,7 @@ void
 node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term)
 {
 	struct snapshot_meta meta = {.index = index, .term = term, .time_ms = (uint64_t)(walltime_ns() / NS_PER_MS)};
+	const struct node_configuration *configuration;
 
 	if (index <= node_snapshot_index(n) || index > node_deliverable(n) ||
 	    (index >= raft_log(n->raft)->base_index && terms_at(raft_log(n->raft), index) != term)) {
@@ -463,8 +480,11 @@ node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term)
 		return;
 	}
 	log_info(MODULE, "starting snapshot up to: index=%" PRIu64, index);
-	meta.configuration = n->configuration;
-	meta.configuration_index = n->configuration_index;
+	configuration = node_configuration_at(n, index);
+	if (configuration != NULL) {
+		meta.configuration = configuration->content;
+		meta.configuration_index = configuration->index;
+	}
 	memcpy(meta.log_id, n->log_id, sizeof meta.log_id);
 	snapshots_save(n->snapshots, fd, &meta, on_snapshot_saved, n);
 }
@@ -487,7 +507,29 @@ node_snapshots(struct node *n)
 struct node_status
 node_status(const struct node *n)
 {
-	return (struct node_status){raft_role(n->raft), raft_term(n->raft), raft_leader(n->raft), n->no_space};
+	return (struct node_status){
+	    raft_role(n->raft), raft_term(n->raft), raft_leader(n->raft), n->no_space, raft_lease_until(n->raft)};
+}
+
+/* Not each round that makes it longer: only when half of what was told is over. */
+bool
+node_lease_is_news(const struct node *n, uint64_t told)
+{
+	uint64_t now = raft_lease_until(n->raft), half = (uint64_t)n->tick_ns * LEASE_TICKS / 2;
+
+	return now < told || (now > told && told < (uint64_t)boottime_now().ns + half);
+}
+
+bool
+node_progress(const struct node *n, struct raft_id id, struct raft_progress *out)
+{
+	return raft_progress(n->raft, id, out);
+}
+
+uint64_t
+node_ticks_ms(const struct node *n, uint32_t ticks)
+{
+	return (uint64_t)(n->tick_ns / NS_PER_MS) * ticks;
 }
 
 const char *
@@ -526,22 +568,36 @@ node_log_id(const struct node *n)
 	return n->log_id;
 }
 
+const struct node_configuration *
+node_configuration_at(const struct node *n, uint64_t limit)
+{
+	for (size_t i = n->configuration_count; i > 0; i--)
+		if (n->configurations[i - 1].index <= limit)
+			return &n->configurations[i - 1];
+	return NULL;
+}
+
 const struct configuration *
 node_configuration(const struct node *n)
 {
-	return &n->configuration;
+	static const struct configuration none;
+	const struct node_configuration *latest = node_configuration_at(n, UINT64_MAX);
+
+	return latest == NULL ? &none : &latest->content;
 }
 
 uint64_t
 node_configuration_index(const struct node *n)
 {
-	return n->configuration_index;
+	const struct node_configuration *latest = node_configuration_at(n, UINT64_MAX);
+
+	return latest == NULL ? 0 : latest->index;
 }
 
 const char *
 node_address_of(const struct node *n, struct raft_id id)
 {
-	const struct member *m = configuration_find(&n->configuration, id);
+	const struct member *m = configuration_find(node_configuration(n), id);
 
 	return m == NULL ? "" : m->address;
 }
@@ -549,17 +605,13 @@ node_address_of(const struct node *n, struct raft_id id)
 /* ---- hooks ---- */
 
 void
-node_watch(struct node *n, const struct conf *conf)
+node_watch(struct node *n)
 {
-	/* raft_multiplier 5, the default: an election after 500 to 1000 ms without a leader; never below 150 ms */
-	int64_t multiplier = conf_int(conf, "performance.raft_multiplier", 5);
-	double tick_s = MAX(0.010 * (double)multiplier, 0.015);
-
 	ev_prepare_init(&n->prepare, on_prepare);
 	/* before the connections write, which is at the lowest priority */
 	ev_set_priority(&n->prepare, 0);
 	ev_init(&n->tick, on_tick);
-	n->tick.repeat = tick_s;
+	n->tick.repeat = (double)n->tick_ns / 1e9;
 	ev_init(&n->mark, on_mark);
 	ev_init(&n->slow, on_slow);
 	ev_init(&n->space, on_space_timer);

@@ -26,6 +26,8 @@ struct node_ops {
 	void (*turned)(void *ctx);
 	/* A snapshot of the state machine is wanted; node_snapshot_take or node_snapshot_failed follows. */
 	void (*snapshot_wanted)(void *ctx);
+	/* Does whoever applies entries live? node_answered when it says so. Only asked where another voter could lead instead. */
+	void (*ping)(void *ctx);
 };
 
 /*
@@ -42,6 +44,7 @@ void node_configure(struct node *n, const struct conf *conf);
 
 /* Somebody who applies entries is there (or is not any more): without, this server does not stand for election. */
 void node_set_served(struct node *n, bool served);
+void node_answered(struct node *n);
 
 enum node_refusal { NODE_ACCEPTED, NODE_NOT_LEADER, NODE_TERM_CHANGED, NODE_NO_SPACE, NODE_TOO_MUCH };
 /*
@@ -64,8 +67,14 @@ struct node_status {
 	uint64_t term;
 	struct raft_id leader;
 	bool no_space;
+	uint64_t lease_until; /* CLOCK_BOOTTIME in ns, as raft_lease_until() */
 };
 struct node_status node_status(const struct node *n);
+/* Whoever was told that lease_until should be told the present one. */
+bool node_lease_is_news(const struct node *n, uint64_t told);
+/* How far a member is; leader only, else false. */
+MUST_USE bool node_progress(const struct node *n, struct raft_id id, struct raft_progress *out);
+uint64_t node_ticks_ms(const struct node *n, uint32_t ticks);
 /* Why there is no space, for people. */
 const char *node_space_error(const struct node *n);
 uint64_t node_first_index(const struct node *n);

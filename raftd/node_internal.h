@@ -1,5 +1,5 @@
 /*
- * node_internal.h - what node.c and node_open.c share; nobody else includes it
+ * node_internal.h - what node.c, node_open.c and node_lead.c share; else only their test includes it
  */
 #ifndef RAFTD_NODE_INTERNAL_H
 #define RAFTD_NODE_INTERNAL_H
@@ -8,6 +8,15 @@
 #include "syncer.h"
 
 #define MODULE "agent.server.raft"
+
+#define ELECTION_TICKS 10
+#define HEARTBEAT_TICKS 2
+#define LEASE_TICKS 8u
+
+struct node_configuration {
+	uint64_t index;
+	struct configuration content;
+};
 
 struct node {
 	struct ev_loop *loop;
@@ -24,8 +33,13 @@ struct node {
 
 	struct raft_id self;
 	char id_text[UUID_TEXT_SIZE], address[MEMBER_ADDRESS_MAX], log_id[UUID_TEXT_SIZE];
-	struct configuration configuration;
-	uint64_t configuration_index;
+	/* Those that the core has, ascending by index; none: this server belongs to no cluster. */
+	struct node_configuration *configurations;
+	size_t configuration_count;
+	bool fresh; /* the log was made in this start */
+	int64_t tick_ns;
+	bool served;           /* somebody is there who applies */
+	uint32_t silent_ticks; /* since it answered; counted while there are other voters */
 
 	struct ev_prepare prepare;
 	struct ev_timer tick, mark, space, slow, snapshot_timer;
@@ -49,14 +63,25 @@ struct node {
 /* ---- node.c ---- */
 
 /* Starts the loop's hooks. */
-void node_watch(struct node *n, const struct conf *conf);
+void node_watch(struct node *n);
 void node_unwatch(struct node *n);
 /* Tells role and term if they are others than the ones told last. */
 void node_log_role(struct node *n);
 /* The sync helper's callback. */
 void node_synced(void *ctx, int error);
+/* The latest configuration with an index up to limit; NULL: none. */
+const struct node_configuration *node_configuration_at(const struct node *n, uint64_t limit);
+/* The core learns what time it is: before whatever of it asks for that. */
+void node_time(struct node *n);
+/* The newest snapshot is another one: what followers behind the log's base are sent. */
+void node_snapshot_tell(struct node *n);
 /* Of the newest snapshot; 0: there is none. */
 uint64_t node_snapshot_index(const struct node *n);
 bool node_is_space_error(int error);
+
+/* ---- node_lead.c ---- */
+
+/* Each tick. */
+void node_lead_tick(struct node *n);
 
 #endif

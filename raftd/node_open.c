@@ -22,6 +22,9 @@
 #define SEGMENT_BYTES (16u * 1024 * 1024)
 #define SEGMENT_BYTES_DEV (1u * 1024 * 1024)
 #define LOCK_WAIT_S 5.0
+#define TICK_NS_PER_MULTIPLIER (10 * NS_PER_MS)
+#define TICK_NS_MIN (15 * NS_PER_MS)
+#define LEASE_MAX_NS ((uint64_t)(800 * NS_PER_MS)) /* that of multiplier 10, the largest: members may differ */
 
 /* ---- opening ---- */
 
@@ -132,49 +135,85 @@ recovery_check(struct node *n)
 static bool
 on_configuration_read(void *ctx, const struct wal_entry *e)
 {
-	struct node *n = ctx;
+	struct node_configuration *c = ctx;
 
-	if (configuration_decode(e->data, &n->configuration) == -1)
-		n->configuration_index = 0;
+	if (configuration_decode(e->data, &c->content) == 0)
+		c->index = e->index;
 	return false;
 }
 
-/* The newest configuration: in the log, or in the snapshot. */
-static int
-configuration_recover(struct node *n)
+/* Room for one more at the list's end. */
+static struct node_configuration *
+configuration_add(struct node *n)
 {
-	char error[WAL_ERROR_MAX];
-	struct buf text = BUF_INIT(64 * 1024);
-	uint64_t index = wal_configuration_index(n->wal, UINT64_MAX);
+	n->configurations = xreallocarray(n->configurations, n->configuration_count + 1, sizeof *n->configurations);
+	n->configurations[n->configuration_count] = (struct node_configuration){0};
+	return &n->configurations[n->configuration_count++];
+}
 
-	if (index == 0) {
-		if (snapshots_count(n->snapshots) > 0) {
-			n->configuration = snapshots_at(n->snapshots, 0)->configuration;
-			n->configuration_index = snapshots_at(n->snapshots, 0)->configuration_index;
-		}
-	} else {
-		n->configuration_index = index;
-		if (wal_read(n->wal, index, index, on_configuration_read, n, error) == -1) {
-			log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
-			return -1;
-		}
-		if (n->configuration_index == 0) {
-			log_errorx(MODULE,
-			    "failed to start Raft: entry %" PRIu64 " of the log is not a configuration: path=%s", index,
-			    log_quote(n->log_path));
-			return -1;
-		}
+static int
+configuration_read(struct node *n, uint64_t index)
+{
+	struct node_configuration *c = configuration_add(n);
+	char error[WAL_ERROR_MAX];
+
+	if (wal_read(n->wal, index, index, on_configuration_read, c, error) == -1) {
+		log_errorx(MODULE, "failed to start Raft: error=%s", log_quote(error));
+		return -1;
 	}
-	/* a member is its ID: its own address is what it has now */
-	for (size_t i = 0; i < n->configuration.count; i++)
-		if (raft_id_equal(n->configuration.members[i].id, n->self))
-			snprintf(n->configuration.members[i].address, MEMBER_ADDRESS_MAX, "%s", n->address);
-	configuration_print(&n->configuration, &text);
+	if (c->index == index)
+		return 0;
+	log_errorx(MODULE, "failed to start Raft: entry %" PRIu64 " of the log is not a configuration: path=%s", index,
+	    log_quote(n->log_path));
+	return -1;
+}
+
+/* All that may still be cut off, and the one before them: in the log, or in the snapshot. */
+static int
+configurations_recover(struct node *n)
+{
+	uint64_t indexes[RAFT_CONFIGURATIONS_MAX], limit = UINT64_MAX, index;
+	const struct snapshot_meta *snapshot =
+	    snapshots_count(n->snapshots) == 0 ? NULL : snapshots_at(n->snapshots, 0);
+	size_t count = 0;
+
+	while (count < RAFT_CONFIGURATIONS_MAX && limit > node_snapshot_index(n) &&
+	       (index = wal_configuration_index(n->wal, limit)) != 0) {
+		indexes[count++] = index;
+		limit = index - 1;
+	}
+	if (snapshot != NULL && (count == 0 || indexes[count - 1] > snapshot->index))
+		*configuration_add(n) =
+		    (struct node_configuration){snapshot->configuration_index, snapshot->configuration};
+	while (count > 0)
+		if (configuration_read(n, indexes[--count]) == -1)
+			return -1;
+	return 0;
+}
+
+/* A member is its ID: our own address is what we have now. */
+static void
+own_address_set(struct node *n)
+{
+	for (size_t i = 0; i < n->configuration_count; i++) {
+		struct configuration *c = &n->configurations[i].content;
+
+		for (size_t k = 0; k < c->count; k++)
+			if (raft_id_equal(c->members[k].id, n->self))
+				snprintf(c->members[k].address, MEMBER_ADDRESS_MAX, "%s", n->address);
+	}
+}
+
+static void
+configuration_log(const struct node *n)
+{
+	struct buf text = BUF_INIT(64 * 1024);
+
+	configuration_print(node_configuration(n), &text);
 	buf_put_u8(&text, '\0');
-	log_info(MODULE, "initial configuration: index=%" PRIu64 " servers=\"%s\"", n->configuration_index,
+	log_info(MODULE, "initial configuration: index=%" PRIu64 " servers=\"%s\"", node_configuration_index(n),
 	    text.overflow ? "..." : (const char *)text.data);
 	buf_free(&text);
-	return 0;
 }
 
 /* An empty log and nobody else to ask: this server alone is the cluster. */
@@ -195,6 +234,7 @@ bootstrap(struct node *n)
 		log_error(MODULE, "failed to bootstrap: path=%s", log_quote(n->log_path));
 		return -1;
 	}
+	n->fresh = true;
 	return 0;
 }
 
@@ -205,24 +245,43 @@ random_of(void *ctx, uint64_t below)
 	return random_below(below);
 }
 
+/* From memory, or by the log's index. */
+static uint32_t
+entry_bytes(void *ctx, uint64_t index)
+{
+	const struct node *n = ctx;
+
+	return index >= tail_first(n->tail) ? (uint32_t)tail_get(n->tail, index).data.size
+					    : wal_entry_bytes(n->wal, index);
+}
+
 static void
 raft_start(struct node *n)
 {
-	struct raft_configuration configuration;
+	struct raft_configuration configurations[RAFT_CONFIGURATIONS_MAX + 1];
 	struct raft_params params = {
 	    .self = n->self,
-	    .configurations = &configuration,
-	    .configuration_count = 1,
-	    .election_ticks = 10,
-	    .heartbeat_ticks = 2,
+	    .configurations = configurations,
+	    .configuration_count = n->configuration_count,
+	    .election_ticks = ELECTION_TICKS,
+	    .heartbeat_ticks = HEARTBEAT_TICKS,
+	    .entry_bytes = entry_bytes,
+	    .entry_ctx = n,
+	    .lease_ns = (uint64_t)n->tick_ns * LEASE_TICKS,
+	    .lease_max_ns = LEASE_MAX_NS,
+	    .now = (uint64_t)boottime_now().ns,
+	    .tick_ns = (uint64_t)n->tick_ns,
 	    .random = random_of,
 	    .hard = {wal_term(n->wal), raft_id_from_bytes(wal_vote(n->wal))},
 	    .log = wal_terms(n->wal),
 	    .commit = node_snapshot_index(n),
+	    .fresh = n->fresh,
 	};
 
-	configuration_members(&n->configuration, n->configuration_index, &configuration);
+	for (size_t i = 0; i < n->configuration_count; i++)
+		configuration_members(&n->configurations[i].content, n->configurations[i].index, &configurations[i]);
 	n->raft = raft_new(&params);
+	node_snapshot_tell(n);
 	n->tail = tail_new(raft_log(n->raft)->last);
 	n->term_told = UINT64_MAX;
 	node_log_role(n);
@@ -232,6 +291,16 @@ raft_start(struct node *n)
 		log_errorx(MODULE,
 		    "this node is not a voter of the configuration in its log, it will not become leader: node-id=%s",
 		    n->id_text);
+}
+
+/*
+ * raft_multiplier 5, the default: an election after 500 to 1000 ms without a leader, a lease of 400 ms; never below 150 ms. A lease ends
+ * before the first election begins, with the bound on the clocks' drift (raft.h) taken into account.
+ */
+static void
+timing_take(struct node *n, const struct conf *conf)
+{
+	n->tick_ns = MAX(conf_int(conf, "performance.raft_multiplier", 5) * TICK_NS_PER_MULTIPLIER, TICK_NS_MIN);
 }
 
 void
@@ -268,6 +337,7 @@ recover(struct node *n, const struct conf *conf)
 	bool bootstraps = n->dev || conf_bool(conf, "bootstrap", false) || conf_int(conf, "bootstrap_expect", 0) == 1;
 	char error[SNAPSHOT_ERROR_MAX];
 
+	timing_take(n, conf);
 	if (identity_take(n, conf) == -1 || directories_open(n, conf_str(conf, "consuld.raft_dir", "raft")) == -1)
 		return -1;
 	n->snapshots = snapshots_open(n->loop, n->raft_dir, n->dev, error);
@@ -284,7 +354,11 @@ recover(struct node *n, const struct conf *conf)
 		log_warnx(MODULE, "the end of the log was cut off, it was never acknowledged: %s", wal_torn(n->wal));
 	if (bootstraps && wal_terms(n->wal)->last == 0 && wal_term(n->wal) == 0 && bootstrap(n) == -1)
 		return -1;
-	return configuration_recover(n);
+	if (configurations_recover(n) == -1)
+		return -1;
+	own_address_set(n);
+	configuration_log(n);
+	return 0;
 }
 
 struct node *
@@ -308,7 +382,7 @@ node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *
 			fatal(MODULE, "sync helper");
 	}
 	raft_start(n);
-	node_watch(n, conf);
+	node_watch(n);
 	return n;
 }
 
@@ -335,6 +409,7 @@ node_free(struct node *n)
 		close(n->log_dir);
 	if (n->raft_dir != -1)
 		close(n->raft_dir);
+	free(n->configurations);
 	free(n->raft_path);
 	free(n->log_path);
 	free(n);

@@ -24,6 +24,7 @@
 #define STREAMS_MAX 64 /* of each kind */
 #define PROPOSE_ENTRIES_MAX 65536u
 #define SNAPSHOT_TIMEOUT_MS (30 * 60 * 1000)
+#define PING_TIMEOUT_MS 5000
 
 struct status_stream {
 	struct serve *serve;
@@ -51,6 +52,7 @@ struct serve {
 	size_t proposal_size;
 	struct ipc_stream *snapshot_stream; /* waits for the check of the newest snapshot */
 	size_t snapshot_at;
+	struct ipc_call *ping; /* catalogd has not answered it yet */
 };
 
 static struct serve *
@@ -88,7 +90,7 @@ status_put(const struct serve *s, const struct node_status *status, struct buf *
 
 	if (!raft_id_is_none(status->leader))
 		raft_id_format(status->leader, leader);
-	mp_put_map(out, 10);
+	mp_put_map(out, 11);
 	mp_put_kv_cstr(out, "State", raft_role_name(status->role));
 	mp_put_kv_uint(out, "Term", status->term);
 	mp_put_kv_cstr(out, "LeaderID", leader);
@@ -99,6 +101,7 @@ status_put(const struct serve *s, const struct node_status *status, struct buf *
 	mp_put_kv_uint(out, "FirstIndex", node_first_index(s->node));
 	mp_put_kv_cstr(out, "LogID", node_log_id(s->node));
 	mp_put_kv_bool(out, "NoSpace", status->no_space);
+	mp_put_kv_uint(out, "LeaseUntil", status->lease_until);
 }
 
 static void
@@ -107,7 +110,8 @@ status_tell(struct status_stream *t)
 	struct node_status now = node_status(t->serve->node);
 
 	if (t->told_once && now.role == t->told.role && now.term == t->told.term &&
-	    raft_id_equal(now.leader, t->told.leader) && now.no_space == t->told.no_space)
+	    raft_id_equal(now.leader, t->told.leader) && now.no_space == t->told.no_space &&
+	    !node_lease_is_news(t->serve->node, t->told.lease_until))
 		return;
 	buf_clear(&t->serve->out);
 	status_put(t->serve, &now, &t->serve->out);
@@ -379,6 +383,26 @@ on_snapshot_wanted(void *ctx)
 	    &(struct ipc_call_options){.timeout_ms = SNAPSHOT_TIMEOUT_MS, .fd = -1}, on_store_snapshot, s);
 }
 
+static void
+on_pong(void *ctx, const struct ipc_answer *answer)
+{
+	struct serve *s = ctx;
+
+	s->ping = NULL;
+	if (answer->status == IPC_OK)
+		node_answered(s->node);
+}
+
+static void
+on_ping(void *ctx)
+{
+	struct serve *s = ctx;
+
+	if (s->ping == NULL)
+		s->ping = ipc_call(daemon_peer(s->daemon, "catalogd"), "Store.Ping", bytes_of(NULL, 0),
+		    &(struct ipc_call_options){.timeout_ms = PING_TIMEOUT_MS, .fd = -1}, on_pong, s);
+}
+
 /* ---- Raft.Stats, Raft.Peers ---- */
 
 static void
@@ -443,6 +467,17 @@ handle_stats(struct ipc_stream *stream, struct bytes args, void *ctx)
 }
 
 static void
+progress_put(struct serve *s, const struct raft_progress *p)
+{
+	static const char *const states[] = {"probe", "replicate", "snapshot"};
+
+	mp_put_kv_cstr(&s->out, "Progress", states[p->state]);
+	mp_put_kv_uint(&s->out, "MatchIndex", p->match);
+	mp_put_kv_uint(&s->out, "SilentMs", node_ticks_ms(s->node, p->heard_ticks));
+	mp_put_kv_uint(&s->out, "SnapshotOffset", p->snapshot_offset);
+}
+
+static void
 handle_peers(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
 	struct serve *s = serve_of(ctx);
@@ -457,12 +492,16 @@ handle_peers(struct ipc_stream *stream, struct bytes args, void *ctx)
 	mp_put_array(&s->out, (uint32_t)configuration->count);
 	for (size_t i = 0; i < configuration->count; i++) {
 		const struct member *m = &configuration->members[i];
+		struct raft_progress progress;
+		bool led = node_progress(s->node, m->id, &progress);
 
-		mp_put_map(&s->out, 4);
+		mp_put_map(&s->out, led ? 8 : 4);
 		mp_put_kv_cstr(&s->out, "ID", raft_id_format(m->id, id));
 		mp_put_kv_cstr(&s->out, "Address", m->address);
 		mp_put_kv_bool(&s->out, "Voter", m->voter);
 		mp_put_kv_bool(&s->out, "Leader", raft_id_equal(m->id, status.leader));
+		if (led)
+			progress_put(s, &progress);
 	}
 	mp_put_kv_uint(&s->out, "Index", node_configuration_index(s->node));
 	ipc_reply(stream, buf_bytes(&s->out));
@@ -486,7 +525,7 @@ on_turned(void *ctx)
 		buf_free(&s->entries);
 }
 
-static const struct node_ops node_ops = {.turned = on_turned, .snapshot_wanted = on_snapshot_wanted};
+static const struct node_ops node_ops = {.turned = on_turned, .snapshot_wanted = on_snapshot_wanted, .ping = on_ping};
 
 static int
 start(struct daemon *d)

@@ -667,9 +667,26 @@ reader_copy(struct reader *r, uint32_t *at, uint8_t *out, size_t size)
 }
 
 static struct segment *
-segment_of(struct wal *w, uint64_t number)
+segment_of(const struct wal *w, uint64_t number)
 {
 	return &w->segments[number - w->segments[0].number];
+}
+
+uint32_t
+wal_entry_bytes(const struct wal *w, uint64_t index)
+{
+	uint64_t from, to;
+	uint32_t end;
+
+	if (index <= w->terms.base_index || index > w->terms.last)
+		panic("wal: no entry %" PRIu64, index);
+	from = w->where[index - w->terms.base_index - 1];
+	to = index < w->terms.last ? w->where[index - w->terms.base_index] : UINT64_MAX;
+	if (to >> 32 == from >> 32)
+		return (uint32_t)(to - from);
+	/* the last one in its segment */
+	end = from >> 32 == last_segment(w)->number ? w->at : segment_of(w, from >> 32)->size_bytes;
+	return end - (uint32_t)from;
 }
 
 int

@@ -83,6 +83,8 @@ uint64_t wal_term(const struct wal *w);
 const uint8_t *wal_vote(const struct wal *w);
 /* Index of the last configuration entry up to limit; 0: none in the log. */
 uint64_t wal_configuration_index(const struct wal *w, uint64_t limit);
+/* At least as many bytes as the data of this entry has, which must be in the log (else panic); mostly hardly more. */
+uint32_t wal_entry_bytes(const struct wal *w, uint64_t index);
 /* What the opening cut off, as a text for the log; NULL: nothing. */
 const char *wal_torn(const struct wal *w);
 size_t wal_segment_count(const struct wal *w);

@@ -24,7 +24,7 @@
 #define NODE_ID "1af4f5e4-133f-4575-4d02-1134b66e8ad1"
 
 static struct ev_loop *loop;
-static unsigned turns, snapshots_wanted;
+static unsigned turns, snapshots_wanted, pings;
 
 static void
 on_turned(void *ctx)
@@ -40,7 +40,14 @@ on_snapshot_wanted(void *ctx)
 	snapshots_wanted++;
 }
 
-static const struct node_ops ops = {.turned = on_turned, .snapshot_wanted = on_snapshot_wanted};
+static void
+on_ping(void *ctx)
+{
+	(void)ctx;
+	pings++;
+}
+
+static const struct node_ops ops = {.turned = on_turned, .snapshot_wanted = on_snapshot_wanted, .ping = on_ping};
 
 /* A configuration for the data directory dir, which is made. */
 static struct conf *
