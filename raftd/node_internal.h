@@ -40,6 +40,7 @@ struct node {
 	int64_t tick_ns;
 	bool served;           /* somebody is there who applies */
 	uint32_t silent_ticks; /* since it answered; counted while there are other voters */
+	uint32_t ping_ticks;
 
 	struct ev_prepare prepare;
 	struct ev_timer tick, mark, space, slow, snapshot_timer;

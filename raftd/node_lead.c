@@ -78,7 +78,7 @@ node_lead_tick(struct node *n)
 		return;
 	n->silent_ticks += n->silent_ticks < 2 * ELECTION_TICKS;
 	fitness_tell(n);
-	if (n->silent_ticks % PING_TICKS == 1)
+	if (n->ping_ticks++ % PING_TICKS == 0)
 		n->ops->ping(n->ctx);
 	if (raft_role(n->raft) != RAFT_LEADER)
 		return;

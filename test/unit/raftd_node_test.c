@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "duration.h"
 #include "log.h"
 #include "mem.h"
 #include "mp.h"
 #include "node.h"
+#include "node_internal.h"
 
 #define NODE_ID "1af4f5e4-133f-4575-4d02-1134b66e8ad1"
 
@@ -141,11 +143,15 @@ test_life(void **state)
 	for (int i = 0; i < 10; i++)
 		ev_run(loop, EVRUN_NOWAIT);
 	assert_int_equal(node_status(n).role, RAFT_FOLLOWER);
+	assert_true(node_status(n).lease_until == 0);
 	assert_int_equal(node_propose(n, 1, &data, 1, &index), NODE_NOT_LEADER);
 	assert_int_equal(node_configuration(n)->count, 1);
 	assert_int_equal(node_configuration_index(n), 1);
 	node_set_served(n, true);
 	until_leader(n);
+	/* alone: it needs no clock, and no tick wakes an idle server */
+	assert_true(node_status(n).lease_until == UINT64_MAX);
+	assert_false(ev_is_active(&n->tick));
 	assert_string_equal(node_address_of(n, node_status(n).leader), "127.0.0.1:8300");
 	assert_int_equal(node_propose(n, node_status(n).term - 1, &data, 1, &index), NODE_TERM_CHANGED);
 	index = propose(n, "first");
@@ -313,6 +319,189 @@ test_snapshot_is_wanted(void **state)
 	end(n, c);
 }
 
+/* ---- several servers ---- */
+
+static const struct raft_id self = {UINT64_C(0x1af4f5e4133f4575), UINT64_C(0x4d021134b66e8ad1)};
+
+/* Entry 1: three voters; 2: data; 3: the third one is none; and data up to `last`. */
+static void
+make_cluster_log(const char *dir, uint64_t last)
+{
+	static const uint8_t nobody[WAL_ID_BYTES];
+	struct configuration three = {.count = 3,
+	    .members = {
+		{self, "127.0.0.9:8300", true}, {{0, 2}, "127.0.0.2:8300", true}, {{0, 3}, "127.0.0.3:8300", true}}};
+	struct buf first = BUF_INIT(4096), third = BUF_INIT(4096);
+	char path[64], error[WAL_ERROR_MAX];
+	struct wal *w;
+	int fd;
+
+	configuration_encode(&three, &first);
+	three.members[2].voter = false;
+	configuration_encode(&three, &third);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	snprintf(path, sizeof path, "%s/log", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY);
+	w = wal_open(&(struct wal_options){.io = wal_io_directory(&fd), .path = path, .segment_bytes = 1024 * 1024},
+	    true, error);
+	assert_non_null(w);
+	wal_batch_begin(w, 1, nobody);
+	for (uint64_t index = 1; index <= last; index++)
+		wal_batch_entry(w, index, 1, index == 1 || index == 3 ? WAL_CONFIGURATION : WAL_DATA,
+		    index == 1   ? buf_bytes(&first)
+		    : index == 3 ? buf_bytes(&third)
+				 : bytes_str("data"));
+	assert_int_equal(wal_batch_write(w), 0);
+	assert_int_equal(wal_sync(w), 0);
+	wal_close(w);
+	close(fd);
+	buf_free(&first);
+	buf_free(&third);
+}
+
+/* The core knows the latest configuration and the one before it; the address is our present one. */
+static void
+test_configurations(void **state)
+{
+	struct conf *c;
+	struct node *n;
+
+	(void)state;
+	make_cluster_log("cluster", 5);
+	c = configure("cluster", "");
+	n = node_open(loop, c, &ops, NULL);
+	assert_non_null(n);
+	assert_int_equal(node_configuration_index(n), 3);
+	assert_int_equal(node_configuration(n)->count, 3);
+	assert_false(node_configuration(n)->members[2].voter);
+	assert_string_equal(node_configuration(n)->members[0].address, "127.0.0.1:8300");
+	assert_int_equal(raft_configuration(n->raft)->index, 3);
+	assert_int_equal(raft_voter_count(n->raft), 2);
+	assert_int_equal(node_configuration_at(n, 2)->index, 1);
+	assert_true(node_configuration_at(n, 2)->content.members[2].voter);
+	assert_null(node_configuration_at(n, 0));
+	end(n, c);
+}
+
+/* A snapshot that came from another server, and a log that ends before it: the configuration is the snapshot's. */
+static void
+test_configuration_of_a_snapshot(void **state)
+{
+	struct conf *c;
+	struct node *n;
+	FILE *f;
+
+	(void)state;
+	make_cluster_log("received", 2);
+	assert_int_equal(mkdir("received/snapshots", 0700), 0);
+	assert_int_equal(mkdir("received/snapshots/2-9-1", 0700), 0);
+	f = fopen("received/snapshots/2-9-1/state.bin", "w");
+	fclose(f);
+	f = fopen("received/snapshots/2-9-1/meta.json", "w");
+	fprintf(f,
+	    "{\"Version\":1,\"ID\":\"2-9-1\",\"Index\":9,\"Term\":2,\"Configuration\":{\"Servers\":["
+	    "{\"Suffrage\":0,\"ID\":\"" NODE_ID "\",\"Address\":\"127.0.0.9:1\"},"
+	    "{\"Suffrage\":1,\"ID\":\"00000000-0000-0000-0000-000000000002\",\"Address\":\"127.0.0.2:8300\"}]},"
+	    "\"ConfigurationIndex\":7,\"Size\":0,\"CRC\":\"00000000\",\"LogID\":\"\",\"TimeMS\":1,\"Received\":true}");
+	fclose(f);
+	c = configure("received", "");
+	n = node_open(loop, c, &ops, NULL);
+	assert_non_null(n);
+	assert_int_equal(node_first_index(n), 10);
+	assert_int_equal(node_configuration_index(n), 7);
+	assert_int_equal(node_configuration(n)->count, 2);
+	assert_string_equal(node_configuration(n)->members[0].address, "127.0.0.1:8300");
+	assert_int_equal(raft_voter_count(n->raft), 1);
+	assert_true(raft_is_voter(n->raft, self));
+	/* a sole voter that may have promised something waits that out, and then leads */
+	node_set_served(n, true);
+	assert_int_equal(node_status(n).role, RAFT_FOLLOWER);
+	until_leader(n);
+	end(n, c);
+}
+
+static void
+settle(struct node *n)
+{
+	do
+		ev_run(loop, EVRUN_NOWAIT);
+	while (syncer_busy(n->syncer));
+}
+
+/* Another voter agrees to all. */
+static void
+agree(struct node *n)
+{
+	struct raft_message m = {.type = raft_role(n->raft) == RAFT_CANDIDATE ? RAFT_VOTE_REPLY : RAFT_APPEND_REPLY,
+	    .from = {0, 2},
+	    .to = self,
+	    .term = raft_term(n->raft),
+	    .index = raft_log(n->raft)->last};
+	struct raft_accepted accepted;
+
+	if (raft_role(n->raft) != RAFT_FOLLOWER)
+		raft_step(n->raft, &m, &accepted);
+	settle(n);
+}
+
+static void
+tick(struct node *n)
+{
+	ev_invoke(loop, &n->tick, EV_TIMER);
+	agree(n);
+}
+
+/* Leadership is handed on when catalogd is silent, and given up where nobody takes it. */
+static void
+test_silent(void **state)
+{
+	struct conf *c;
+	struct node *n;
+
+	(void)state;
+	make_cluster_log("silent", 3);
+	c = configure("silent", "");
+	n = node_open(loop, c, &ops, NULL);
+	assert_non_null(n);
+	/* time goes by hand; what it may have promised before is over */
+	n->tick.repeat = 1000;
+	raft_time(n->raft, (uint64_t)boottime_now().ns + 3600 * (uint64_t)NS_PER_S);
+	node_set_served(n, true);
+	raft_campaign(n->raft);
+	assert_int_equal(raft_role(n->raft), RAFT_CANDIDATE);
+	agree(n); /* its own vote is saved after that */
+	assert_int_equal(raft_role(n->raft), RAFT_LEADER);
+	/* as long as it answers, nothing happens */
+	pings = 0;
+	for (unsigned i = 0; i < 10 * ELECTION_TICKS; i++) {
+		node_answered(n);
+		tick(n);
+	}
+	assert_int_equal(pings, 20);
+	assert_int_equal(raft_role(n->raft), RAFT_LEADER);
+	node_answered(n);
+	for (unsigned i = 0; i < ELECTION_TICKS; i++) {
+		assert_false(raft_transferring(n->raft));
+		tick(n);
+	}
+	assert_true(raft_transferring(n->raft));
+	/* the lease is given up before the next one is told to stand */
+	assert_true(node_status(n).lease_until == 0);
+	for (unsigned i = 0; i < ELECTION_TICKS; i++) {
+		assert_int_equal(raft_role(n->raft), RAFT_LEADER);
+		tick(n);
+	}
+	assert_int_equal(raft_role(n->raft), RAFT_FOLLOWER);
+	/* nor does it stand again, before catalogd answers */
+	raft_campaign(n->raft);
+	assert_int_equal(raft_role(n->raft), RAFT_FOLLOWER);
+	node_answered(n);
+	raft_campaign(n->raft);
+	assert_int_equal(raft_role(n->raft), RAFT_CANDIDATE);
+	end(n, c);
+}
+
 int
 main(void)
 {
@@ -323,6 +512,9 @@ main(void)
 	    cmocka_unit_test(test_damaged),
 	    cmocka_unit_test(test_lost_log),
 	    cmocka_unit_test(test_snapshot_is_wanted),
+	    cmocka_unit_test(test_configurations),
+	    cmocka_unit_test(test_configuration_of_a_snapshot),
+	    cmocka_unit_test(test_silent),
 	};
 	int failed;
 
