@@ -58,21 +58,17 @@ map(int fd)
 static void
 retire_old(const char *path)
 {
+	static const uint64_t retired = 1;
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
-	struct page *old;
 
 	if (fd == -1 && errno == ENOENT)
 		return;
-	if (fd == -1 || fstat(fd, &st) == -1)
+	/* One of another size nobody can have mapped: page_map. A write, unlike a store, says so when the file is damaged. */
+	if (fd == -1 || fstat(fd, &st) == -1 ||
+	    (st.st_size == (off_t)sizeof(struct page) &&
+		pwrite(fd, &retired, sizeof retired, offsetof(struct page, retired)) != (ssize_t)sizeof retired))
 		fatal(MODULE, "the page of the process before can not be retired: path=%s", path);
-	if (st.st_size == (off_t)sizeof *old) { /* else nobody can have mapped it: page_map */
-		old = map(fd);
-		if (old == NULL)
-			fatal(MODULE, "the page of the process before can not be retired: path=%s", path);
-		atomic_store(&old->retired, 1);
-		(void)munmap(old, sizeof *old);
-	}
 	close(fd);
 }
 
@@ -91,9 +87,11 @@ make(const char *path, struct publish *p)
 		return -1;
 	/* A write to a hole that finds no space would end the process. */
 	error = posix_fallocate(fd, 0, sizeof *p->page);
-	if (error == 0 && (p->page = map(fd)) == NULL)
-		error = errno;
 	if (error == 0) {
+		p->page = map(fd);
+		error = p->page == NULL ? errno : 0;
+	}
+	if (p->page != NULL) {
 		p->page->magic = PAGE_MAGIC;
 		p->read_fd = open(fresh, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (p->read_fd == -1 || rename(fresh, path) == -1)

@@ -111,11 +111,10 @@ ready_check(struct raftlog *l)
 	bool ready = l->status.connected && l->status.leader && l->phase == PHASE_PULL &&
 		     state.applied_term == l->status.term && state.applied_index > 0;
 
+	publish_lease(l->c->publish, ready ? l->status.lease_until : 0);
 	if (ready == l->ready)
 		return;
 	l->ready = ready;
-	/* There is one voter: nobody else can come to lead, and the lease has no end. */
-	publish_lease(l->c->publish, ready ? PAGE_LEASE_ALWAYS : 0);
 	if (ready)
 		catalogd_leader_ready(l->c);
 	else
@@ -584,6 +583,7 @@ on_status(void *ctx, const struct ipc_answer *answer)
 	s->connected = true;
 	s->term = mp_find_uint(answer->body, "Term");
 	s->no_space = mp_find_bool(answer->body, "NoSpace");
+	s->lease_until = mp_find_uint(answer->body, "LeaseUntil");
 	status_text(answer->body, "State", s->state, sizeof s->state);
 	status_text(answer->body, "LeaderID", s->leader_id, sizeof s->leader_id);
 	status_text(answer->body, "LeaderAddress", s->leader_address, sizeof s->leader_address);

@@ -20,7 +20,9 @@ struct raftlog_status {
 	bool leader_known;
 	bool no_space; /* raftd says that its disk is full */
 	uint64_t term;
-	char state[16]; /* "leader" "follower" "candidate" */
+	uint64_t
+	    lease_until; /* CLOCK_BOOTTIME in ns: so long nobody else leads; 0: not known, UINT64_MAX: the only voter */
+	char state[16];  /* "leader" "follower" "candidate" */
 	char leader_id[RAFTLOG_TEXT_MAX];
 	char leader_address[RAFTLOG_TEXT_MAX];
 	char log_id[RAFTLOG_TEXT_MAX];

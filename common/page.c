@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "duration.h"
 
@@ -53,10 +52,7 @@ page_claim_take(struct mp *in, struct page_claim *claim)
 uint64_t
 page_clock(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+	return (uint64_t)boottime_now().ns;
 }
 
 bool
