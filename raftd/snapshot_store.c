@@ -277,8 +277,10 @@ snapshot_store_open(struct wal_io io, bool no_sync, char error[SNAPSHOT_ERROR_MA
 	s->reception.fd = -1;
 	if (io.make_directory(io.ctx, DIRECTORY) == -1 && errno != EEXIST)
 		goto fail;
-	/* whoever made it may have died before this */
 	if (!no_sync && !WAL_PLANTED(SNAPSHOTS_UNSYNCED) && io.sync_directory(io.ctx, NULL) == -1)
+		goto fail;
+	/* names may be in the page cache only: whoever gave them may have died before he synced them */
+	if (!no_sync && !WAL_PLANTED(SNAPSHOTS_FOUND_UNSYNCED) && io.sync_directory(io.ctx, DIRECTORY) == -1)
 		goto fail;
 	temporaries_remove(s);
 	if (snapshot_store_reload(s) == -1)
