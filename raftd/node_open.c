@@ -97,9 +97,10 @@ wal_open_patiently(struct node *n, bool create)
 static int
 recovery_check(struct node *n)
 {
+	static const struct snapshot_meta none;
 	const struct terms *log = wal_terms(n->wal);
 	const struct snapshot_meta *snapshot =
-	    snapshots_count(n->snapshots) == 0 ? NULL : snapshots_at(n->snapshots, 0);
+	    snapshots_count(n->snapshots) == 0 ? &none : snapshots_at(n->snapshots, 0);
 
 	if (snapshots_odd(n->snapshots) != NULL)
 		log_warnx(MODULE, "not a snapshot, left alone: %s", snapshots_odd(n->snapshots));

@@ -43,7 +43,7 @@ struct snapshot_store {
 	struct reception reception;
 };
 
-struct names {
+struct name_list {
 	char (*at)[SNAPSHOT_ID_MAX];
 	size_t count, size;
 };
@@ -90,9 +90,9 @@ failed(char error[SNAPSHOT_ERROR_MAX], const char *what)
 }
 
 static void
-names_add(void *arg, const char *name)
+name_list_add(void *arg, const char *name)
 {
-	struct names *names = arg;
+	struct name_list *names = arg;
 
 	if (name[0] == '.' || strlen(name) >= SNAPSHOT_ID_MAX || names->count == NAMES_MAX)
 		return;
@@ -224,9 +224,9 @@ take_directory(struct snapshot_store *s, const char *name)
 int
 snapshot_store_reload(struct snapshot_store *s)
 {
-	struct names names = {0};
+	struct name_list names = {0};
 
-	if (s->io.list(s->io.ctx, DIRECTORY, names_add, &names) == -1) {
+	if (s->io.list(s->io.ctx, DIRECTORY, name_list_add, &names) == -1) {
 		free(names.at);
 		return -1;
 	}
@@ -258,9 +258,9 @@ temporary_remove(const struct snapshot_store *s, const char *name)
 static void
 temporaries_remove(const struct snapshot_store *s)
 {
-	struct names names = {0};
+	struct name_list names = {0};
 
-	(void)s->io.list(s->io.ctx, DIRECTORY, names_add, &names);
+	(void)s->io.list(s->io.ctx, DIRECTORY, name_list_add, &names);
 	for (size_t i = 0; i < names.count; i++)
 		if (is_temporary(names.at[i]))
 			(void)temporary_remove(s, names.at[i]);
@@ -412,7 +412,8 @@ finish(struct snapshot_store *s, const struct snapshot_meta *meta, const char *t
 	*what = "giving it its name";
 	snapshot_store_path(temporary, "", from);
 	snapshot_store_path(meta->id, "", to);
-	if ((!s->no_sync && s->io.sync_directory(s->io.ctx, from) == -1) || s->io.rename(s->io.ctx, from, to) == -1)
+	if ((!s->no_sync && !WAL_PLANTED(SNAPSHOT_FILES_UNNAMED) && s->io.sync_directory(s->io.ctx, from) == -1) ||
+	    s->io.rename(s->io.ctx, from, to) == -1)
 		return -1;
 	if (!s->no_sync && !WAL_PLANTED(SNAPSHOT_NAME_UNSYNCED) && s->io.sync_directory(s->io.ctx, DIRECTORY) == -1)
 		return -1;

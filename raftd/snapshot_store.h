@@ -111,7 +111,7 @@ enum snapshot_fit {
 	SNAPSHOT_LOG_SHORT, /* it was taken of entries that the log does not have (any more) */
 };
 
-/* newest: NULL, there is none. */
+/* newest: NULL or of index 0, there is none. */
 enum snapshot_fit snapshot_fit(const struct snapshot_meta *newest, const struct terms *log);
 
 #endif

@@ -619,6 +619,10 @@ reader_load(struct reader *r, uint32_t block_at)
 	ssize_t n;
 
 	n = fd == -1 ? -1 : r->w->io.read(r->w->io.ctx, fd, r->chunk, size, block_at);
+	if (fd != -1 && n != (ssize_t)size) { /* a bad block further on is no matter of this one */
+		size = WAL_BLOCK_BYTES;
+		n = r->w->io.read(r->w->io.ctx, fd, r->chunk, size, block_at);
+	}
 	if (n != (ssize_t)size) {
 		if (n >= 0)
 			errno = EBADMSG;

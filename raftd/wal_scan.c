@@ -97,6 +97,10 @@ block_read(struct scan *s, uint32_t place)
 		uint32_t size = MIN(SCAN_CHUNK_BYTES, s->segment->size_bytes - at);
 		ssize_t n = s->w->io.read(s->w->io.ctx, s->segment->fd, s->chunk, size, at);
 
+		if (n != (ssize_t)size) { /* which block is it? */
+			size = WAL_BLOCK_BYTES;
+			n = s->w->io.read(s->w->io.ctx, s->segment->fd, s->chunk, size, at);
+		}
 		if (n != (ssize_t)size) {
 			(void)damage(s, place, "it can not be read: %s", n == -1 ? strerror(errno) : "the file ends");
 			return NULL;

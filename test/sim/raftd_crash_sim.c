@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "raftd_crash.h"
 
@@ -26,15 +27,22 @@
 #include "mem.h"
 #include "snapshot_store.h"
 #include "wal.h"
+#include "wal_plants.h"
 
 #define SEGMENT_BYTES (8u * WAL_BLOCK_BYTES)
 #define MODEL_ENTRIES_MAX 64
 #define STEPS_MAX 48
 #define STARTS_MAX 6
-#define DEPTH_MAX 3
 /* Combinations that are all taken, at a point of the work and at one of an opening. */
+#ifdef CONSULD_SANITIZED
+#define DEPTH_MAX 1
+#define ALL_MAX 128
+#define ALL_MAX_NESTED 16
+#else
+#define DEPTH_MAX 3
 #define ALL_MAX 1024
 #define ALL_MAX_NESTED 128
+#endif
 /* Openings that had something to repair are crashed themselves; of those of a crashed opening one in so many, of the others as well. */
 #define NESTED_REPAIRED_ONE_IN 3
 #define NESTED_ONE_IN 32
@@ -87,6 +95,7 @@ static struct {
 	uint64_t points, exhaustive, built, distinct, opened, refused, torn_blocks, cut, finished, nested, deaths;
 } totals;
 
+static FILE *said_to; /* what is wrong */
 static uint64_t *seen;
 static size_t seen_count;
 
@@ -97,13 +106,13 @@ stop(const char *fmt, ...)
 {
 	va_list args;
 
-	printf("not ok 1 - ");
+	fprintf(said_to, "not ok 1 - ");
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	vfprintf(said_to, fmt, args);
 	va_end(args);
-	printf("\n");
-	fflush(stdout);
-	exit(1);
+	fprintf(said_to, "\n");
+	fflush(said_to);
+	_exit(1);
 }
 
 /* true: for the first time. */
@@ -606,6 +615,8 @@ snapshot(struct work *k, uint64_t index)
 	char error[SNAPSHOT_ERROR_MAX];
 
 	after.snapshot = index;
+	if (WAL_PLANTED(LOG_DROPPED_EARLY))
+		(void)drop(k, index);
 	if (snapshot_store_save(k->o.store, &meta, state_read, &index, error) == -1)
 		stop("%s: %s", k->r->name, error);
 	acknowledged(k, begin, &after);
@@ -630,6 +641,10 @@ receive(struct work *k, uint64_t index, uint64_t term)
 		after.base = after.last = index;
 		after.vote = term > after.term ? 0 : after.vote;
 		after.term = MAX(after.term, term);
+	}
+	if (WAL_PLANTED(LOG_RESET_EARLY)) {
+		must(k, wal_snapshot(k->o.wal, index, term), "wal_snapshot");
+		must(k, wal_sync(k->o.wal), "wal_sync");
 	}
 	if (result == -1 || snapshot_store_receive_finish(k->o.store, error) == -1)
 		stop("%s: %s", k->r->name, error);
@@ -855,6 +870,7 @@ explore_all(size_t only)
 int
 main(int argc, char **argv)
 {
+	said_to = stdout;
 	explore_all(argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 0);
 	return 0;
 }

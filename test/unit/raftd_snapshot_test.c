@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crc32c.h"
 #include "mem.h"
 #include "snapshot.h"
 
@@ -204,11 +206,189 @@ test_unfinished_and_foreign(void **state)
 	close(dir);
 }
 
+/* ---- receiving ---- */
+
+static struct snapshot_meta
+announced(uint64_t index, const char *text)
+{
+	struct snapshot_meta meta = {.index = index,
+	    .term = 4,
+	    .time_ms = 1700000000000 + index,
+	    .configuration_index = 2,
+	    .log_id = "03b347af-2683-4cdb-b461-b3d274ab5148",
+	    .size_bytes = strlen(text),
+	    .crc = crc32c(0, text, strlen(text))};
+
+	meta.configuration.count = 1;
+	meta.configuration.members[0] = (struct member){{1, 2}, "127.0.0.1:8300", true};
+	return meta;
+}
+
+static void
+receive_end(struct snapshots *s, struct outcome *o)
+{
+	*o = (struct outcome){0};
+	snapshots_receive_end(s, on_saved, o);
+	while (!o->called)
+		ev_run(loop, EVRUN_ONCE);
+}
+
+static void
+test_receive(void **state)
+{
+	static const char text[] = "what another server has";
+	int dir = fresh_directory("receive");
+	struct snapshots *s = snapshots_open(loop, dir, false, error);
+	struct snapshot_meta meta = announced(50, text);
+	struct outcome o;
+	char read_back[64];
+
+	(void)state;
+	save(s, 10, "own", 1, &o);
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	assert_int_equal(snapshots_receive_chunk(s, 0, bytes_of(text, 7), error), 0);
+	/* a gap, an overlap, and more than was announced: refused, and it goes on */
+	assert_int_equal(snapshots_receive_chunk(s, 8, bytes_of(text + 8, 2), error), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(snapshots_receive_chunk(s, 6, bytes_of(text + 6, 2), error), -1);
+	assert_int_equal(snapshots_receive_chunk(s, 7, bytes_of(text + 7, strlen(text) - 6), error), -1);
+	assert_int_equal(snapshots_received(s), 7);
+	/* sent again */
+	assert_int_equal(snapshots_receive_chunk(s, 2, bytes_of(text + 2, 5), error), 0);
+	assert_int_equal(snapshots_received(s), 7);
+	/* a snapshot of our own may be taken meanwhile */
+	save(s, 20, "own again", 1, &o);
+	assert_string_equal(o.error, "");
+	assert_int_equal(snapshots_receive_chunk(s, 7, bytes_of(text + 7, strlen(text) - 7), error), 0);
+	receive_end(s, &o);
+	assert_string_equal(o.error, "");
+	assert_int_equal(snapshots_count(s), SNAPSHOTS_KEPT);
+	assert_int_equal(snapshots_at(s, 0)->index, 50);
+	assert_true(snapshots_at(s, 0)->received);
+	assert_int_equal(snapshots_at(s, 0)->configuration_index, 2);
+	assert_false(snapshots_at(s, 1)->received);
+	o = check(s, 0);
+	assert_string_equal(o.error, "");
+	assert_int_equal(read(o.fd, read_back, sizeof read_back), (int)strlen(text));
+	assert_memory_equal(read_back, text, strlen(text));
+	assert_int_equal(write(o.fd, "x", 1), -1); /* whoever gets it can only read */
+	close(o.fd);
+	/* not older than what is there */
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), -1);
+	assert_int_equal(errno, EEXIST);
+	snapshots_free(s);
+	s = snapshots_open(loop, dir, false, error);
+	assert_int_equal(snapshots_count(s), 2);
+	assert_true(snapshots_at(s, 0)->received);
+	snapshots_free(s);
+	close(dir);
+}
+
+static void
+test_receive_wrong(void **state)
+{
+	int dir = fresh_directory("wrong");
+	struct snapshots *s = snapshots_open(loop, dir, false, error);
+	struct snapshot_meta meta = announced(5, "abcdef");
+	struct outcome o;
+	struct stat st;
+
+	(void)state;
+	/* too short, and with another checksum */
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	assert_int_equal(snapshots_receive_chunk(s, 0, bytes_of("abc", 3), error), 0);
+	receive_end(s, &o);
+	assert_non_null(strstr(o.error, "3 of 6 bytes"));
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	assert_int_equal(snapshots_receive_chunk(s, 0, bytes_of("abcdeX", 6), error), 0);
+	receive_end(s, &o);
+	assert_non_null(strstr(o.error, "checksum"));
+	assert_int_equal(snapshots_count(s), 0);
+	/* given up, by us and by a new beginning; nothing stays */
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	assert_int_equal(fstatat(dir, "snapshots/4-5-1700000000005.tmp", &st, 0), 0);
+	snapshots_receive_abort(s);
+	assert_int_equal(fstatat(dir, "snapshots/4-5-1700000000005.tmp", &st, 0), -1);
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	meta = announced(6, "abcdef");
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	assert_int_equal(fstatat(dir, "snapshots/4-5-1700000000005.tmp", &st, 0), -1);
+	snapshots_receive_abort(s);
+	assert_int_equal(snapshots_receive_chunk(s, 0, bytes_of("abc", 3), error), -1);
+	/* sizes that nobody means */
+	meta.size_bytes = SNAPSHOT_STATE_BYTES_MAX + 1;
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), -1);
+	assert_int_equal(errno, EFBIG);
+	meta.term = 0;
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), -1);
+	assert_int_equal(errno, EINVAL);
+	/* an empty state is one, too */
+	meta = announced(7, "");
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	receive_end(s, &o);
+	assert_string_equal(o.error, "");
+	assert_int_equal(snapshots_at(s, 0)->size_bytes, 0);
+	snapshots_free(s);
+	close(dir);
+}
+
+/* What a crash leaves of a reception is gone at the next start. */
+static void
+test_receive_interrupted(void **state)
+{
+	int dir = fresh_directory("interrupted");
+	struct snapshots *s = snapshots_open(loop, dir, false, error);
+	struct snapshot_meta meta = announced(5, "abcdef");
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(snapshots_receive_begin(s, &meta, error), 0);
+	assert_int_equal(snapshots_receive_chunk(s, 0, bytes_of("abcdef", 6), error), 0);
+	snapshots_free(s);
+	s = snapshots_open(loop, dir, false, error);
+	assert_int_equal(snapshots_count(s), 0);
+	assert_null(snapshots_odd(s));
+	assert_int_equal(fstatat(dir, "snapshots/4-5-1700000000005.tmp", &st, 0), -1);
+	snapshots_free(s);
+	close(dir);
+}
+
+static void
+test_fit(void **state)
+{
+	struct snapshot_meta taken = {.index = 8, .term = 2}, received = {.index = 8, .term = 2, .received = true},
+			     none = {0};
+	struct terms log;
+
+	(void)state;
+	terms_init(&log, 0, 0);
+	assert_int_equal(snapshot_fit(NULL, &log), SNAPSHOT_FITS);
+	assert_int_equal(snapshot_fit(&none, &log), SNAPSHOT_FITS);
+	assert_int_equal(snapshot_fit(&taken, &log), SNAPSHOT_LOG_SHORT);
+	assert_int_equal(snapshot_fit(&received, &log), SNAPSHOT_AHEAD);
+	terms_append(&log, 2, 8);
+	assert_int_equal(snapshot_fit(&taken, &log), SNAPSHOT_FITS);
+	assert_int_equal(snapshot_fit(&received, &log), SNAPSHOT_FITS);
+	taken.term = received.term = 3; /* another entry */
+	assert_int_equal(snapshot_fit(&taken, &log), SNAPSHOT_LOG_SHORT);
+	assert_int_equal(snapshot_fit(&received, &log), SNAPSHOT_AHEAD);
+	terms_free(&log);
+	terms_init(&log, 8, 3);
+	assert_int_equal(snapshot_fit(NULL, &log), SNAPSHOT_TOO_OLD);
+	assert_int_equal(snapshot_fit(&none, &log), SNAPSHOT_TOO_OLD);
+	assert_int_equal(snapshot_fit(&taken, &log), SNAPSHOT_FITS);
+	terms_init(&log, 9, 3);
+	assert_int_equal(snapshot_fit(&taken, &log), SNAPSHOT_TOO_OLD);
+	assert_int_equal(snapshot_fit(&received, &log), SNAPSHOT_TOO_OLD);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_save_and_find), cmocka_unit_test(test_damage),
-	    cmocka_unit_test(test_unfinished_and_foreign)};
+	    cmocka_unit_test(test_unfinished_and_foreign), cmocka_unit_test(test_receive),
+	    cmocka_unit_test(test_receive_wrong), cmocka_unit_test(test_receive_interrupted),
+	    cmocka_unit_test(test_fit)};
 	int failed;
 
 	loop = ev_default_loop(0);

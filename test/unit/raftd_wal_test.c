@@ -213,6 +213,111 @@ test_drop(void **state)
 	disk_free(&d);
 }
 
+/* The segment with the hard state stays until the next one has a durable batch, though all its entries may go. */
+static void
+test_drop_keeps_hard_state(void **state)
+{
+	static struct disk d;
+	struct wal *w;
+
+	(void)state;
+	disk_init(&d);
+	w = open_on(&d, true);
+	put(w, 1, 1, 7, 9000);
+	assert_int_equal(append(w, 2, 1, 7, 9000), 0);
+	assert_int_equal(wal_segment_count(w), 2);
+	assert_int_equal(wal_drop(w, 1), 0);
+	/* what was not synced is lost, but for the names */
+	assert_int_equal(disk_sync_directory(&d.top, NULL), 0);
+	memset(disk_file(&d, "0000000002.log")->now + WAL_BLOCK_BYTES, 0, 3 * WAL_BLOCK_BYTES);
+	wal_close(w);
+	w = open_on(&d, false);
+	assert_non_null(w);
+	assert_int_equal(wal_term(w), 7);
+	assert_memory_equal(wal_vote(w), alice, sizeof alice);
+	assert_int_equal(wal_terms(w)->last, 1);
+	/* with the batch durable it goes */
+	put(w, 2, 1, 7, 9000);
+	assert_int_equal(wal_drop(w, 1), 1);
+	wal_close(w);
+	disk_free(&d);
+}
+
+/* A snapshot from elsewhere: the log is empty behind its last entry, and goes on from there. */
+static void
+test_reset(void **state)
+{
+	static struct disk d;
+	struct wal *w;
+
+	(void)state;
+	disk_init(&d);
+	w = open_on(&d, true);
+	wal_batch_begin(w, 3, alice);
+	wal_batch_entry(w, 1, 1, WAL_CONFIGURATION, bytes_str("one"));
+	assert_int_equal(wal_batch_write(w), 0);
+	assert_int_equal(wal_sync(w), 0);
+	put(w, 2, 10, 3, 5000);
+	assert_int_equal(wal_snapshot(w, 20, 3), 0);
+	assert_true(wal_needs_sync(w));
+	assert_int_equal(wal_sync(w), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(wal_terms(w)->base_index, 20);
+		assert_int_equal(wal_terms(w)->base_term, 3);
+		assert_int_equal(wal_terms(w)->last, 20);
+		assert_int_equal(wal_term(w), 3);
+		assert_memory_equal(wal_vote(w), alice, sizeof alice);
+		assert_int_equal(wal_configuration_index(w, UINT64_MAX), 0);
+		wal_close(w);
+		w = open_on(&d, false);
+		assert_non_null(w);
+	}
+	assert_true(wal_segment_count(w) > 1);
+	assert_true(wal_drop(w, 20) > 0);
+	assert_int_equal(wal_segment_count(w), 1);
+	put(w, 21, 5, 3, 3000);
+	check_entries(w);
+	wal_close(w);
+	w = open_on(&d, false);
+	assert_non_null(w);
+	assert_int_equal(wal_terms(w)->base_index, 20);
+	assert_int_equal(wal_terms(w)->last, 25);
+	check_entries(w);
+	wal_close(w);
+	disk_free(&d);
+}
+
+/* What the log holds already stays, with what follows it; an entry of another term is in conflict. */
+static void
+test_snapshot_of_held_entry(void **state)
+{
+	static struct disk d;
+	static const uint8_t zero[WAL_ID_BYTES];
+	struct wal *w;
+
+	(void)state;
+	disk_init(&d);
+	w = open_on(&d, true);
+	for (uint64_t i = 1; i <= 10; i++)
+		put(w, i, 1, 2, 3000);
+	assert_int_equal(wal_snapshot(w, 6, 2), 0);
+	assert_false(wal_needs_sync(w));
+	assert_int_equal(wal_terms(w)->last, 10);
+	assert_true(wal_drop(w, 6) > 0);
+	assert_int_equal(wal_snapshot(w, 1, 1), 0); /* an old one */
+	assert_false(wal_needs_sync(w));
+	assert_int_equal(wal_terms(w)->last, 10);
+	assert_int_equal(wal_snapshot(w, 8, 5), 0);
+	assert_int_equal(wal_sync(w), 0);
+	assert_int_equal(wal_terms(w)->base_index, 8);
+	assert_int_equal(wal_terms(w)->last, 8);
+	/* that term was not heard of: nobody had our vote in it */
+	assert_int_equal(wal_term(w), 5);
+	assert_memory_equal(wal_vote(w), zero, sizeof zero);
+	wal_close(w);
+	disk_free(&d);
+}
+
 /* ---- damage ---- */
 
 /* Three segments; the last batch has three blocks and is not marked. */
@@ -419,6 +524,104 @@ test_rot_while_open(void **state)
 	assert_non_null(strstr(error, "offset 8192"));
 	wal_close(w);
 	disk_free(&d);
+}
+
+/* What the disk does by itself: whatever place the seed chooses, the log is refused and names it, or the entry can not be read. */
+static void
+test_faults_of_the_disk(void **state)
+{
+	enum { CORRUPT, LOST, MISDIRECTED, LATENT, FAULTS };
+	static struct disk d;
+	unsigned failures = 0;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 400; seed++) {
+		struct disk_place p, to;
+		unsigned fault = (unsigned)(seed % FAULTS);
+		char place[64], other[64];
+		struct wal *w;
+		uint64_t seen = 0;
+
+		damaged_log(&d, seed % 8 < 4);
+		d.random = seed;
+		assert_true(disk_choose_block(&d, fault == LOST || fault == MISDIRECTED, &p));
+		do
+			assert_true(disk_choose_block(&d, false, &to));
+		while (to.file == p.file && to.block == p.block);
+		snprintf(place, sizeof place, "offset %" PRIu64 ":", p.block * WAL_BLOCK_BYTES);
+		snprintf(other, sizeof other, "offset %" PRIu64 ":", to.block * WAL_BLOCK_BYTES);
+		w = open_on(&d, false);
+		assert_non_null(w);
+		if (fault == CORRUPT)
+			disk_corrupt_block(&d, p);
+		else if (fault == LOST)
+			disk_lose_block(&d, p);
+		else if (fault == MISDIRECTED)
+			disk_misdirect(&d, p, to);
+		else
+			disk_latent_error(&d, p);
+		/* found when it is read; heads and marks are not */
+		errno = 0;
+		if (wal_read(w, 1, 6, check_entry, &seen, error) == -1) {
+			failures++;
+			assert_int_equal(errno, fault == LATENT ? EIO : EBADMSG);
+			assert_true(
+			    strstr(error, place) != NULL || (fault == MISDIRECTED && strstr(error, other) != NULL));
+		} else
+			assert_int_equal(seen, 6);
+		wal_close(w);
+		refused(&d);
+		assert_true(strstr(error, place) != NULL || fault == LOST || fault == MISDIRECTED);
+		if (fault == LATENT) { /* until it is written again */
+			uint8_t block[WAL_BLOCK_BYTES];
+
+			memcpy(block, d.files[p.file].now + p.block * WAL_BLOCK_BYTES, sizeof block);
+			assert_int_equal(
+			    disk_write(&d.top, p.file, block, sizeof block, p.block * WAL_BLOCK_BYTES), sizeof block);
+			w = open_on(&d, false);
+			assert_non_null(w);
+			assert_int_equal(wal_terms(w)->last, 6);
+			wal_close(w);
+		}
+		disk_free(&d);
+	}
+	assert_true(failures > 100);
+}
+
+/* Blocks torn into sectors: the log comes back with all that was acknowledged, or is refused with the place. */
+static void
+test_torn_sectors(void **state)
+{
+	unsigned refusals = 0, openings = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		static struct disk d;
+		struct wal *w;
+
+		disk_init(&d);
+		d.random = seed;
+		d.sectors_torn = true;
+		w = open_on(&d, true);
+		put(w, 1, 3, 1, 3000);
+		assert_int_equal(append(w, 4, 2, 1, 4000), 0);
+		wal_close(w);
+		disk_power_loss(&d);
+		w = open_on(&d, false);
+		if (w == NULL) {
+			assert_int_equal(errno, EBADMSG);
+			assert_non_null(strstr(error, "offset"));
+			refusals++;
+			disk_free(&d);
+			continue;
+		}
+		openings++;
+		assert_true(wal_terms(w)->last == 3 || wal_terms(w)->last == 5);
+		check_entries(w);
+		wal_close(w);
+		disk_free(&d);
+	}
+	assert_true(refusals >= 5 && openings >= 100);
 }
 
 /* ---- crashes ---- */
@@ -689,6 +892,9 @@ main(void)
 	    cmocka_unit_test(test_replaced_entries),
 	    cmocka_unit_test(test_configurations),
 	    cmocka_unit_test(test_drop),
+	    cmocka_unit_test(test_drop_keeps_hard_state),
+	    cmocka_unit_test(test_reset),
+	    cmocka_unit_test(test_snapshot_of_held_entry),
 	    cmocka_unit_test(test_every_flip),
 	    cmocka_unit_test(test_every_cut),
 	    cmocka_unit_test(test_missing_segments),
@@ -696,6 +902,8 @@ main(void)
 	    cmocka_unit_test(test_missing_block),
 	    cmocka_unit_test(test_misplaced_block),
 	    cmocka_unit_test(test_rot_while_open),
+	    cmocka_unit_test(test_faults_of_the_disk),
+	    cmocka_unit_test(test_torn_sectors),
 	    cmocka_unit_test(test_crash_between_any_two_operations),
 	    cmocka_unit_test(test_no_space),
 	    cmocka_unit_test(test_reservation_is_kept),
