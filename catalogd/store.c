@@ -213,6 +213,7 @@ state_take_over(struct store *s, bool fresh, char error[STORE_ERROR_MAX])
 	struct store_file_state file = {0};
 	struct bytes value;
 	char boot_id[STORE_FILE_BOOT_MAX];
+	enum store_result committed;
 	bool found;
 
 	if (t == NULL)
@@ -241,8 +242,9 @@ state_take_over(struct store *s, bool fresh, char error[STORE_ERROR_MAX])
 	}
 	t->state = file.state;
 	t->state_changed = true;
-	if (store_commit(t, error) != STORE_DONE)
-		return STORE_UNAVAILABLE;
+	committed = store_commit(t, error);
+	if (committed != STORE_DONE)
+		return committed == STORE_DAMAGED ? STORE_REBUILD : STORE_UNAVAILABLE;
 	if (mdb_env_sync(s->env, 1) != 0) {
 		snprintf(error, STORE_ERROR_MAX, "sync: %s", strerror(errno));
 		return STORE_UNAVAILABLE;
