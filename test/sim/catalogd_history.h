@@ -80,12 +80,6 @@ struct rng {
 	uint64_t state;
 };
 
-static inline void
-rng_seed(struct rng *r, uint64_t seed)
-{
-	r->state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-}
-
 static inline uint64_t
 rng_next(struct rng *r)
 {
@@ -94,6 +88,15 @@ rng_next(struct rng *r)
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return z ^ (z >> 31);
+}
+
+/* Neighbouring seeds must not give one sequence that is only shifted. */
+static inline void
+rng_seed(struct rng *r, uint64_t seed)
+{
+	r->state = seed ^ UINT64_C(0x5851f42d4c957f2d);
+	r->state = rng_next(r) * UINT64_C(0xd1342543de82ef95);
+	r->state = rng_next(r);
 }
 
 static inline unsigned
@@ -150,14 +153,14 @@ op_random(struct rng *r, uint32_t *sessions, const uint64_t *modify, uint64_t la
 	static const uint8_t weights[DO_KINDS] = {
 	    [DO_SET] = 20,
 	    [DO_CAS] = 6,
-	    [DO_DELETE] = 8,
+	    [DO_DELETE] = 6,
 	    [DO_DELETE_CAS] = 3,
-	    [DO_TREE] = 3,
-	    [DO_LOCK] = 8,
+	    [DO_TREE] = 2,
+	    [DO_LOCK] = 16,
 	    [DO_UNLOCK] = 4,
 	    [DO_REAP] = 1,
-	    [DO_CREATE] = 5,
-	    [DO_DESTROY] = 3,
+	    [DO_CREATE] = 12,
+	    [DO_DESTROY] = 9,
 	    [DO_NODE] = 5,
 	    [DO_SERVICE] = 9,
 	    [DO_CHECK] = 12,
@@ -172,7 +175,7 @@ op_random(struct rng *r, uint32_t *sessions, const uint64_t *modify, uint64_t la
 		total += weights[i];
 	for (at = roll(r, total); at >= weights[o.kind]; o.kind++)
 		at -= weights[o.kind];
-	*now_ns += (int64_t)(rng_next(r) % (3 * NS_PER_S));
+	*now_ns += (int64_t)(rng_next(r) % NS_PER_S);
 	o.time_ns = *now_ns;
 	o.key = roll(r, KEYS);
 	o.prefix = roll(r, 40) == 0 ? 0 : 1 + roll(r, PREFIXES - 1);
@@ -192,7 +195,7 @@ op_random(struct rng *r, uint32_t *sessions, const uint64_t *modify, uint64_t la
 	o.text = roll(r, 2);
 	o.status = roll(r, 3);
 	o.deletes = roll(r, 2) == 0;
-	o.bound = roll(r, 2) == 0;
+	o.bound = roll(r, 4) == 0;
 	o.delay_ns = (int64_t)roll(r, 3) * 7 * NS_PER_S;
 	return o;
 }
@@ -249,10 +252,12 @@ put_registration(struct buf *body, const struct op *o, struct store_txn *t)
 	bool refused;
 	struct write w = {.txn = t, .region = region_new(), .datacenter = "dc1", .node_name = "self", .body = body};
 
-	buf_printf(&json, "{\"Node\":\"%s\",\"Address\":\"10.0.0.%u\"", node_names[o->node], o->address);
+	buf_printf(&json, "{\"Node\":\"%s\",\"ID\":\"40e4a748-2192-161a-0510-9bf59fe950b%u\",\"Address\":\"10.0.0.%u\"",
+	    node_names[o->node], o->node, o->address);
 	if (o->kind == DO_SERVICE)
-		buf_printf(&json, ",\"Service\":{\"ID\":\"%s\",\"Service\":\"%s\",\"Port\":%u}",
-		    service_ids[o->service], service_names[o->service], 1 + o->text);
+		buf_printf(&json, ",\"Service\":{\"ID\":\"%s\",\"Service\":\"%s\",\"Port\":%u%s}",
+		    service_ids[o->service], service_names[o->service], 1 + o->text,
+		    o->service == 0 ? ",\"Connect\":{\"Native\":true}" : "");
 	if (o->kind == DO_CHECK)
 		buf_printf(&json,
 		    ",\"Check\":{\"CheckID\":\"%s\",\"Status\":\"%s\",\"Output\":\"%u\",\"ServiceID\":\"%s\"}",
