@@ -25,7 +25,8 @@
 #include "uuid.h"
 
 #define MODULE "agent.server.raft"
-#define PULL_CREDIT (4u * 1024 * 1024)
+#define GRANT_BYTES (256u * 1024) /* credit goes back in pieces, not for every element */
+#define PULL_CREDIT (4u * 1024 * 1024 + GRANT_BYTES)
 #define PROPOSE_BYTES_MAX (1u * 1024 * 1024) /* of one call */
 #define PROPOSE_TURN_MAX 16                  /* calls in one loop turn */
 #define REPLY_BYTES_MAX (64u * 1024 * 1024)
@@ -62,6 +63,7 @@ struct raftlog {
 	struct catalogd *c;
 	struct ipc_peer *peer;
 	struct ipc_call *status_call, *pull_call;
+	uint32_t ungranted; /* bytes of pull_call that are applied, and not granted again */
 	struct raftlog_status status;
 	enum phase phase;
 	bool ready;
@@ -422,6 +424,16 @@ element_apply(struct raftlog *l, struct bytes element)
 }
 
 static void
+credit_return(struct raftlog *l, uint32_t bytes)
+{
+	l->ungranted += bytes;
+	if (l->ungranted < GRANT_BYTES)
+		return;
+	ipc_grant(l->pull_call, l->ungranted);
+	l->ungranted = 0;
+}
+
+static void
 on_pulled(void *ctx, const struct ipc_answer *answer)
 {
 	struct raftlog *l = ctx;
@@ -429,7 +441,7 @@ on_pulled(void *ctx, const struct ipc_answer *answer)
 
 	if (answer->more) {
 		if (l->stuck.used == 0 && element_apply(l, answer->body)) {
-			ipc_grant(l->pull_call, (uint32_t)size);
+			credit_return(l, (uint32_t)size);
 		} else if (l->pull_call != NULL) { /* else: the store is made again */
 			buf_put_be32(&l->stuck, (uint32_t)size);
 			buf_put_bytes(&l->stuck, answer->body);
@@ -462,6 +474,7 @@ pull_start(struct raftlog *l)
 	if (l->pull_call != NULL || !l->status.connected)
 		return;
 	l->phase = PHASE_PULL;
+	l->ungranted = 0;
 	mp_put_map(&args, 1);
 	mp_put_kv_uint(&args, "From", l->verify_first ? applied.applied_index : applied.applied_index + 1);
 	l->pull_call = ipc_call(
@@ -481,7 +494,7 @@ on_retry(struct ev_loop *loop, struct ev_timer *w, int events)
 		if (!element_apply(l, bytes_of(l->stuck.data + 4, size)))
 			return;
 		buf_consume(&l->stuck, 4 + (size_t)size);
-		ipc_grant(l->pull_call, size);
+		credit_return(l, size);
 	}
 	buf_free(&l->stuck);
 	ev_timer_stop(loop, w);
