@@ -3,23 +3,21 @@
  * of it to the standard output, for whoever looks for a fault (catalogd-snapshot.8)
  *
  * It copies the store first (the reader on the living one is gone when the copy is made) and reads the copy; archives at idle priority.
+ * Nothing is synced: who keeps the archive makes it durable, and a large sync would hold up those of the log on the same disk.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "archive_form.h"
 #include "dump.h"
 #include "log.h"
+#include "priority.h"
 
 #define MODULE "agent.server.snapshot"
-#define IOPRIO_WHO_PROCESS 1
-#define IOPRIO_IDLE (3 << 13)
 
 static int
 copy_open(const char *directory)
@@ -61,8 +59,6 @@ archive(struct store_txn *t)
 		fatalx(MODULE, "copy: can not be read");
 	if (archive_write(t, &state, ARCHIVE_HELPER_FD) == -1)
 		fatal(MODULE, "write");
-	if (fdatasync(ARCHIVE_HELPER_FD) == -1)
-		fatal(MODULE, "sync");
 }
 
 static void
@@ -89,10 +85,8 @@ main(int argc, char **argv)
 	log_init("catalogd-snapshot", LOG_INFO_LEVEL);
 	if (!dumping && (argc != 2 || argv[1][0] == '-'))
 		fatal_permanent(MODULE, "usage: catalogd-snapshot [-D] directory");
-	if (!dumping) {
-		(void)setpriority(PRIO_PROCESS, 0, 19);
-		(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
-	}
+	if (!dumping)
+		priority_lowest();
 	if ((copy = copy_open(directory)) == -1)
 		fatal(MODULE, "copy: directory=%s", directory);
 	store = copy_store(copy, directory);

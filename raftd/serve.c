@@ -571,7 +571,7 @@ static const struct ipc_method methods[] = {
 static const char *const syscalls[] = {"pwrite64", "fallocate", "fdatasync", "fsync", "ftruncate", "flock", "mkdir",
     "mkdirat", "rename", "renameat", "renameat2", "rmdir",
     /* the child that writes or checks a snapshot */
-    "clone", "clone3", "fork", "vfork", "wait4", "pwritev", "close_range", "setpriority", NULL};
+    "clone", "clone3", "fork", "vfork", "wait4", "pwritev", "close_range", "setpriority", "ioprio_set", NULL};
 
 const struct daemon_ops raftd_ops = {
     .name = "raftd",

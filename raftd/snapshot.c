@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "mem.h"
 #include "net.h"
+#include "priority.h"
 
 enum work { WORK_SAVE, WORK_CHECK, WORK_RECEIVE };
 
@@ -159,7 +159,7 @@ child_run(struct job *j, int result)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	child_descriptors(j, &result);
-	(void)setpriority(PRIO_PROCESS, 0, 19);
+	priority_lowest();
 	if (job_do(j, text) == 0)
 		snprintf(text, sizeof text, "ok");
 	_exit(write(result, text, strlen(text)) == -1);

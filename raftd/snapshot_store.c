@@ -23,6 +23,7 @@
 #define STATE_NAME "state.bin"
 #define TEMPORARY_SUFFIX ".tmp"
 #define COPY_BYTES (256u * 1024)
+#define SYNC_PIECE_BYTES (4u * 1024 * 1024)
 #define META_BYTES_MAX (256u * 1024)
 #define NAMES_MAX 4096u
 
@@ -347,12 +348,16 @@ sync_close(const struct snapshot_store *s, int fd)
 	return result;
 }
 
-/* Reads all of the state; with fd != -1 writes it there. Size and checksum into meta. */
+/*
+ * Reads all of the state; with fd != -1 writes it there. Size and checksum into meta. What is written is synced in pieces: one sync of all of
+ * it would stand in the way of the log's own for as long as the disk takes for that much.
+ */
 static int
 state_pass(
     const struct snapshot_store *s, snapshot_read_fn *read, void *ctx, int fd, uint64_t *size_bytes, uint32_t *crc)
 {
 	uint8_t *chunk = xmalloc(COPY_BYTES);
+	size_t unsynced = 0;
 	int result = -1;
 	ssize_t n;
 
@@ -363,6 +368,12 @@ state_pass(
 		if (fd != -1 && write_all(s, fd, chunk, (size_t)n, *size_bytes) == -1)
 			goto out;
 		*size_bytes += (uint64_t)n;
+		unsynced += (size_t)n;
+		if (fd != -1 && !s->no_sync && unsynced >= SYNC_PIECE_BYTES) {
+			if (s->io.sync(s->io.ctx, fd) == -1)
+				goto out;
+			unsynced = 0;
+		}
 	}
 	if (n == 0)
 		result = 0;
