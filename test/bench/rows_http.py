@@ -5,33 +5,40 @@ import time
 
 from report import median
 from suite import NET, RUNS, SECONDS, SHORT, Failed
-from tools import HTTP_GENERATOR, Nginx, Shares, client, http_load, load
+from tools import HTTP_GENERATOR, Nginx, Shares, client, http_load, load, load_rate
 
 VALUE = "x" * 28
 
 
-def beside_nginx(bench, work, path, goal):
-    suite = bench.suite
-    nginx = Nginx(bench.path("nginx"), bench.nginx_address, len(suite.get(path)))
+def beside_nginx(bench, work, path, goal, generator):
+    """generator: a function of tools, and its name"""
+    suite, (ask, name) = bench.suite, generator
+    nginx = Nginx(bench.path("nginx"), bench.nginx_address, len(suite.get(path.replace("%u", "0"))))
     pairs, shares = [], None
     try:
         for _ in range(RUNS):
-            reference = http_load(nginx.address, "/", nginx.PORT) if nginx.here else None
-            with Shares(suite, HTTP_GENERATOR) as shares:
-                pairs.append((reference, http_load(suite.address, path)))
+            reference = ask(nginx.address, "/", nginx.PORT) if nginx.here else None
+            with Shares(suite, name) as shares:
+                pairs.append((reference, ask(suite.address, path)))
     finally:
         nginx.stop()
     bench.report.pairs(work, goal, pairs, "nginx {:,.0f}/s", "{:,.0f}/s", shares.text)
 
 
+def get_rows(bench, what, path):
+    """One request again and again; and requests of which no two are the same, so that no answer can be given twice."""
+    beside_nginx(bench, f"{what}, 64 connections", path, ">= 0.9", (http_load, HTTP_GENERATOR))
+    beside_nginx(bench, f"{what}, no two requests the same", path + "?n=%u", "", (load_rate, "load"))
+
+
 def kv_get(bench):
     bench.suite.put("/v1/kv/bench/key", VALUE)
-    beside_nginx(bench, "KV GET, 64 connections", "/v1/kv/bench/key", ">= 0.9")
+    get_rows(bench, "KV GET", "/v1/kv/bench/key")
 
 
 def health_get(bench):
     bench.need_web()
-    beside_nginx(bench, "health/service GET, 64 connections", "/v1/health/service/web", ">= 0.9")
+    get_rows(bench, "health/service GET", "/v1/health/service/web")
 
 
 def kv_put(bench):

@@ -36,10 +36,15 @@ HTTP_GENERATOR = "wrk" if not OWN and shutil.which("wrk") else "load"
 DNS_GENERATOR = "dnsperf" if not OWN and shutil.which("dnsperf") else "dnsload"
 
 
+def load_rate(address, path, port=8500):
+    """GETs over 64 connections, %u in the path is the number of the request: requests/s."""
+    return load(address, "GET", path, "-c", 64, "-t", SECONDS, port=port)["rate"]
+
+
 def http_load(address, path, port=8500):
-    """GETs over 64 connections: requests/s."""
+    """The same by wrk, of one path."""
     if HTTP_GENERATOR == "load":
-        return load(address, "GET", path, "-c", 64, "-t", SECONDS, port=port)["rate"]
+        return load_rate(address, path, port)
     out = subprocess.run(["wrk", "-t1", "-c64", f"-d{SECONDS}s", f"http://{address}:{port}{path}"],
                          capture_output=True, text=True, timeout=SECONDS + PATIENCE_S).stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
