@@ -2,7 +2,6 @@
 #include "questions.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
@@ -54,11 +53,11 @@ question(struct question *q, char *name, unsigned type)
 const struct question *
 questions_read(const char *path, size_t *count)
 {
-	struct question *questions = calloc(QUESTIONS_MAX, sizeof *questions);
+	static struct question questions[QUESTIONS_MAX];
 	FILE *f = fopen(path, "r");
 	char name[300], type[8];
 
-	if (f == NULL || questions == NULL)
+	if (f == NULL)
 		client_die(path);
 	for (*count = 0; *count < QUESTIONS_MAX && fscanf(f, "%299s %7s", name, type) == 2; ++*count)
 		question(&questions[*count], name, strcmp(type, "SRV") == 0 ? 33 : 1);
