@@ -29,6 +29,7 @@ struct crash_block {
 	uint64_t block;
 	const struct disk_op *writes[CRASH_VERSIONS_MAX];
 	unsigned count;
+	uint64_t hashes[CRASH_VERSIONS_MAX + 1]; /* by crash_hash_prepare: after so many of the writes */
 };
 
 /* The machine at one point of a trace. */
@@ -36,6 +37,7 @@ struct crash_replay {
 	struct disk disk;
 	struct crash_block blocks[CRASH_PENDING_MAX];
 	size_t block_count;
+	uint64_t sums[DISK_FILES_MAX]; /* by crash_hash_prepare: of what is durable */
 };
 
 /* What is open at this point, in this order: blocks, sizes, names. The highest value of each is what the processes saw. */
@@ -198,9 +200,12 @@ crash_subsets(const struct disk *d, struct crash_open *o)
 		o->subsets[o->subset_count++] = (UINT32_C(1) << i) - 1;
 }
 
+static inline void crash_hash_prepare(struct crash_replay *r);
+
 static inline void
-crash_open_at(const struct crash_replay *r, struct crash_open *o)
+crash_open_at(struct crash_replay *r, struct crash_open *o)
 {
+	crash_hash_prepare(r);
 	o->count = 0;
 	for (size_t i = 0; i < r->block_count; i++)
 		o->options[o->count++] = r->blocks[i].count + 1;
@@ -230,6 +235,117 @@ crash_choose_none(const struct crash_open *o, struct crash_choice *c)
 		c->of[i] = 0;
 }
 
+/* ---- a number for what a process would find, without building it ---- */
+
+/* 0 for zeros. */
+static inline uint64_t
+crash_block_hash(const uint8_t *block, uint64_t place)
+{
+	static const uint8_t zero[WAL_BLOCK_BYTES];
+	uint64_t lanes[4] = {1, 2, 3, 4}, h = place;
+
+	if (memcmp(block, zero, sizeof zero) == 0)
+		return 0;
+	for (size_t at = 0; at < WAL_BLOCK_BYTES; at += sizeof lanes) {
+		uint64_t words[4];
+
+		memcpy(words, block + at, sizeof words);
+		for (unsigned k = 0; k < 4; k++) {
+			lanes[k] = (lanes[k] ^ words[k]) * UINT64_C(0x94d049bb133111eb);
+			lanes[k] ^= lanes[k] >> 29;
+		}
+	}
+	for (unsigned k = 0; k < 4; k++)
+		h = (h ^ lanes[k]) * UINT64_C(0xbf58476d1ce4e5b9) + (h >> 31);
+	return h;
+}
+
+/* Block i as the choice leaves it. */
+static inline void
+crash_block_content(const struct crash_replay *r, size_t i, unsigned writes, uint8_t out[WAL_BLOCK_BYTES])
+{
+	const struct crash_block *b = &r->blocks[i];
+
+	memcpy(out, r->disk.files[b->file].durable + b->block * WAL_BLOCK_BYTES, WAL_BLOCK_BYTES);
+	for (unsigned k = 0; k < writes; k++)
+		memcpy(out + b->writes[k]->offset % WAL_BLOCK_BYTES, b->writes[k]->data, b->writes[k]->size);
+}
+
+/* The parts of the numbers that all choices at this point share. */
+static inline void
+crash_hash_prepare(struct crash_replay *r)
+{
+	uint8_t block[WAL_BLOCK_BYTES];
+
+	for (int i = 0; i < DISK_FILES_MAX; i++) {
+		const struct disk_file *f = &r->disk.files[i];
+
+		r->sums[i] = 0;
+		for (uint64_t at = 0; f->now != NULL && at < f->capacity; at += WAL_BLOCK_BYTES)
+			r->sums[i] += crash_block_hash(f->durable + at, at);
+	}
+	for (size_t i = 0; i < r->block_count; i++)
+		for (unsigned k = 0; k <= r->blocks[i].count; k++) {
+			crash_block_content(r, i, k, block);
+			r->blocks[i].hashes[k] = crash_block_hash(block, r->blocks[i].block * WAL_BLOCK_BYTES);
+		}
+}
+
+static inline void
+crash_tear(uint8_t block[WAL_BLOCK_BYTES], const uint8_t *before, uint8_t sectors)
+{
+	for (unsigned k = 0; k < WAL_BLOCK_BYTES / DISK_SECTOR_BYTES; k++)
+		if ((sectors & 1u << k) == 0)
+			memcpy(block + k * DISK_SECTOR_BYTES, before + k * DISK_SECTOR_BYTES, DISK_SECTOR_BYTES);
+}
+
+/* Two choices with the same number leave the same. */
+static inline uint64_t
+crash_hash(const struct crash_replay *r, const struct crash_open *o, const struct crash_choice *c)
+{
+	const struct disk *d = &r->disk;
+	uint32_t set = o->subsets[c->of[o->count - 1]];
+	struct disk_names names = d->durable_names;
+	uint64_t sums[DISK_FILES_MAX], sizes[DISK_FILES_MAX], sum = 0;
+
+	memcpy(sums, r->sums, sizeof sums);
+	for (int i = 0; i < DISK_FILES_MAX; i++)
+		sizes[i] = d->files[i].size;
+	for (size_t i = o->blocks; i < o->count - 1; i++)
+		if (c->of[i] == 0)
+			sizes[o->grown[i - o->blocks]] = d->files[o->grown[i - o->blocks]].durable_size;
+	for (size_t i = 0; i < o->blocks; i++) {
+		const struct crash_block *b = &r->blocks[i];
+		uint64_t hash = b->hashes[c->of[i]];
+
+		if (b->block * WAL_BLOCK_BYTES >= sizes[b->file])
+			continue;
+		if (c->torn && i == c->torn_block) {
+			uint8_t block[WAL_BLOCK_BYTES];
+
+			crash_block_content(r, i, c->of[i], block);
+			crash_tear(block, d->files[b->file].durable + b->block * WAL_BLOCK_BYTES, c->torn_sectors);
+			hash = crash_block_hash(block, b->block * WAL_BLOCK_BYTES);
+		}
+		sums[b->file] += hash - b->hashes[0];
+	}
+	for (size_t i = 0; i < d->changes; i++)
+		if ((set & UINT32_C(1) << i) != 0)
+			disk_names_apply(&names, &d->changes_made[i]);
+	for (int i = 0; i < DISK_FILES_MAX; i++) {
+		uint64_t h = UINT64_C(0x9e3779b97f4a7c15);
+
+		if (names.at[i].file == -1)
+			continue;
+		for (const char *p = names.at[i].name; *p != '\0'; p++)
+			h = (h ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+		h = (h ^ (uint64_t)(names.at[i].parent + 3)) * UINT64_C(0xbf58476d1ce4e5b9) ^ sizes[names.at[i].file];
+		h = (h ^ h >> 30 ^ sums[names.at[i].file]) * UINT64_C(0x94d049bb133111eb);
+		sum += (h ^ h >> 31) * UINT64_C(0xbf58476d1ce4e5b9);
+	}
+	return sum;
+}
+
 /* The disk after the crash, in out: all of it durable. */
 static inline void
 crash_build(const struct crash_replay *r, const struct crash_open *o, const struct crash_choice *c, struct disk *out)
@@ -251,10 +367,8 @@ crash_build(const struct crash_replay *r, const struct crash_open *o, const stru
 		memcpy(before, f->now + b->block * WAL_BLOCK_BYTES, sizeof before);
 		for (unsigned k = 0; k < c->of[i]; k++)
 			memcpy(f->now + b->writes[k]->offset, b->writes[k]->data, b->writes[k]->size);
-		for (unsigned k = 0; c->torn && i == c->torn_block && k < WAL_BLOCK_BYTES / DISK_SECTOR_BYTES; k++)
-			if ((c->torn_sectors & 1u << k) == 0)
-				memcpy(f->now + b->block * WAL_BLOCK_BYTES + k * DISK_SECTOR_BYTES,
-				    before + k * DISK_SECTOR_BYTES, DISK_SECTOR_BYTES);
+		if (c->torn && i == c->torn_block)
+			crash_tear(f->now + b->block * WAL_BLOCK_BYTES, before, c->torn_sectors);
 	}
 	for (size_t i = o->blocks; i < o->count - 1; i++) {
 		struct disk_file *f = &out->files[o->grown[i - o->blocks]];
@@ -277,38 +391,6 @@ crash_build(const struct crash_replay *r, const struct crash_open *o, const stru
 		if (f->now != NULL)
 			memcpy(f->durable, f->now, f->capacity);
 	}
-}
-
-/* A number for what a process would find there. */
-static inline uint64_t
-crash_hash(const struct disk *d)
-{
-	uint64_t sum = 0;
-
-	for (int i = 0; i < DISK_FILES_MAX; i++) {
-		const struct disk_file *f;
-		uint64_t h = UINT64_C(0x9e3779b97f4a7c15), lanes[4] = {1, 2, 3, 4};
-
-		if (d->names.at[i].file == -1)
-			continue;
-		f = &d->files[d->names.at[i].file];
-		for (const char *p = d->names.at[i].name; *p != '\0'; p++)
-			h = (h ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
-		h = (h ^ (uint64_t)(d->names.at[i].parent + 3)) * UINT64_C(0xbf58476d1ce4e5b9) ^ f->size;
-		for (uint64_t at = 0; at < f->capacity; at += sizeof lanes) {
-			uint64_t words[4];
-
-			memcpy(words, f->now + at, sizeof words);
-			for (unsigned k = 0; k < 4; k++) {
-				lanes[k] = (lanes[k] ^ words[k]) * UINT64_C(0x94d049bb133111eb);
-				lanes[k] ^= lanes[k] >> 29;
-			}
-		}
-		for (unsigned k = 0; k < 4; k++)
-			h = (h ^ lanes[k]) * UINT64_C(0xbf58476d1ce4e5b9) + (h >> 31);
-		sum += h * UINT64_C(0xbf58476d1ce4e5b9);
-	}
-	return sum;
 }
 
 /* ---- going over the choices ---- */
