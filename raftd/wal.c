@@ -224,7 +224,8 @@ wal_open(const struct wal_options *o, bool may_create, char error[WAL_ERROR_MAX]
 			goto fail;
 	}
 	/* what was read or cut may be in the page cache only, and so may the names */
-	w->unsynced = w->directory_unsynced = !WAL_PLANTED(OPENED_UNSYNCED);
+	w->unsynced = !WAL_PLANTED(OPENED_UNSYNCED);
+	w->directory_unsynced = true;
 	if (wal_sync(w) == -1) {
 		snprintf(error, WAL_ERROR_MAX, "%s: fdatasync: %s", w->path, strerror(errno));
 		goto fail;
