@@ -74,12 +74,14 @@ answer_index(int fd)
 	return head.index;
 }
 
-/* Reads each of count descriptors once: an answer here is shorter than a segment. The bytes of the first one. */
+/* Reads each of count descriptors once: an answer here is shorter than a segment. Each must have an index above the one that was asked with.
+ * The bytes of the first one. */
 static size_t
-read_all(int epoll, unsigned count)
+read_all(int epoll, unsigned count, uint64_t index)
 {
 	static struct epoll_event events[1024];
 	static char text[ANSWER_BYTES];
+	struct client_head head;
 	size_t first = 0;
 	unsigned done = 0;
 
@@ -95,8 +97,10 @@ read_all(int epoll, unsigned count)
 
 			if (got <= 0)
 				client_die("read");
-			if (strncmp(text, "HTTP/1.1 200 ", 13) != 0)
+			if (client_head(text, (size_t)got, &head) == 0 || head.status != 200)
 				client_diex("refused: %.200s", text);
+			if (head.index <= index)
+				client_diex("woken with index %" PRIu64 ", asked with %" PRIu64, head.index, index);
 			epoll_ctl(epoll, EPOLL_CTL_DEL, events[i].data.fd, NULL);
 			if (done++ == 0)
 				first = (size_t)got;
@@ -119,14 +123,15 @@ static void
 bare_writer(int listener, int go, unsigned count, size_t size)
 {
 	int *accepted = calloc(count, sizeof *accepted);
-	char *answer = calloc(1, size + 32);
+	static const char head[] = "HTTP/1.1 200 OK\r\nX-Consul-Index: 1\r\n\r\n";
+	char *answer = calloc(1, size + sizeof head);
 	char byte;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (accepted == NULL || answer == NULL)
 		client_die("bare loop");
 	memset(answer, 'x', size);
-	memcpy(answer, "HTTP/1.1 200 OK\r\n\r\n", 19);
+	memcpy(answer, head, sizeof head - 1);
 	for (unsigned i = 0; i < count; i++)
 		if ((accepted[i] = accept(listener, NULL, NULL)) == -1)
 			client_die("accept");
@@ -161,7 +166,7 @@ bare_loop(unsigned count, size_t size)
 	start_ns = client_now_ns();
 	if (write(go[1], "x", 1) != 1)
 		client_die("go");
-	read_all(epoll, count);
+	read_all(epoll, count, 0);
 	took_ms = ms_since(start_ns);
 	kill(child, SIGKILL);
 	return took_ms;
@@ -194,7 +199,7 @@ park_and_read(unsigned count, unsigned keys, const char *key)
 		snprintf(path, sizeof path, "%s/0", key);
 		request(control, "PUT", path, "woken");
 	}
-	bytes = read_all(epoll, count);
+	bytes = read_all(epoll, count, index);
 	printf("woken_ms %.2f answers %u bytes %zu\n", ms_since(start_ns), count, bytes);
 }
 
