@@ -153,6 +153,47 @@ head_read(struct mp *m)
 	return h;
 }
 
+/*
+ * Most values of our messages are told by one byte: texts of up to 31 bytes, small numbers, nil and booleans. These are read without a
+ * struct head.
+ */
+static inline bool
+short_str(struct mp *m, struct bytes *text)
+{
+	size_t left = (size_t)(m->end - m->at), size;
+
+	if (left == 0 || (*m->at & 0xe0) != 0xa0 || (size = *m->at & 0x1fu) >= left)
+		return false;
+	*text = (struct bytes){m->at + 1, size};
+	m->at += 1 + size;
+	return true;
+}
+
+static inline bool
+short_uint(struct mp *m, uint8_t *value)
+{
+	if (m->at == m->end || *m->at > 0x7f)
+		return false;
+	*value = *m->at++;
+	return true;
+}
+
+static inline bool
+short_skip(struct mp *m)
+{
+	struct bytes text;
+	uint8_t c;
+
+	if (m->at == m->end)
+		return false;
+	c = *m->at;
+	if (c <= 0x7f || c >= 0xe0 || c == 0xc0 || (c & 0xfe) == 0xc2) {
+		m->at++;
+		return true;
+	}
+	return short_str(m, &text);
+}
+
 struct mp
 mp_of(struct bytes message)
 {
@@ -194,8 +235,12 @@ mp_bool(struct mp *m)
 uint64_t
 mp_uint(struct mp *m)
 {
-	struct head h = head_read(m);
+	struct head h;
+	uint8_t small;
 
+	if (short_uint(m, &small))
+		return small;
+	h = head_read(m);
 	if (h.type == MP_UINT)
 		return h.number;
 	if (h.type != MP_NIL)
@@ -206,8 +251,12 @@ mp_uint(struct mp *m)
 int64_t
 mp_int(struct mp *m)
 {
-	struct head h = head_read(m);
+	struct head h;
+	uint8_t small;
 
+	if (short_uint(m, &small))
+		return small;
+	h = head_read(m);
 	if (h.type == MP_INT || (h.type == MP_UINT && h.number <= INT64_MAX))
 		return (int64_t)h.number;
 	if (h.type != MP_NIL)
@@ -238,9 +287,13 @@ mp_float(struct mp *m)
 struct bytes
 mp_str(struct mp *m)
 {
-	struct head h = head_read(m);
-	struct bytes text = {m->at, 0};
+	struct bytes text;
+	struct head h;
 
+	if (short_str(m, &text))
+		return text;
+	h = head_read(m);
+	text = (struct bytes){m->at, 0};
 	if (h.type == MP_STR) {
 		text.size = h.number;
 		m->at += h.number;
@@ -289,6 +342,8 @@ mp_skip(struct mp *m)
 				return;
 		}
 		left[depth]--;
+		if (short_skip(m))
+			continue;
 		h = head_read(m);
 		if (h.type == MP_INVALID)
 			return;
