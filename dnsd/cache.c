@@ -50,7 +50,7 @@ struct cache_entry {
 	bool has_node;
 	size_t bytes;
 	struct kept *packets;
-	bool used; /* since eviction last looked at it */
+	uint64_t touched; /* answers that had come when it last moved to the new end */
 	struct ipc_call *call;
 	struct cache_wait *waits;
 };
@@ -65,7 +65,8 @@ struct cache {
 	struct kept *packets[BUCKETS];
 	struct cache_entry *newest, *oldest;
 	size_t count, bytes, lookups;
-	size_t mesh; /* entries of the mesh kinds */
+	size_t mesh;      /* entries of the mesh kinds */
+	uint64_t answers; /* of catalogd, until now */
 };
 
 static uint64_t
@@ -174,26 +175,33 @@ entry_find(struct cache *c, enum cache_kind kind, const char *name, const char *
 }
 
 /*
- * Makes room: the entries at the old end go, those used meanwhile get a second chance at the new end. Entries that somebody waits for stay, and so does the newest: one
- * answer is kept however large it is.
+ * Used: as of now the newest. Between two answers of catalogd nothing is evicted, so an entry moves once in between, however often it is
+ * asked for.
  */
+static void
+touch(struct cache *c, struct cache_entry *e)
+{
+	if (e->touched == c->answers)
+		return;
+	e->touched = c->answers;
+	if (e != c->newest) {
+		unlink_use(c, e);
+		link_newest(c, e);
+	}
+}
+
+/* Makes room. Entries that somebody waits for stay, and so does the newest: one answer is kept however large it is. */
 static void
 evict(struct cache *c)
 {
 	struct cache_entry *e = c->oldest;
 
-	for (size_t looks = 2 * c->count;
-	     looks > 0 && e != NULL && (c->count > CACHE_ENTRIES_MAX || c->bytes > CACHE_BYTES_MAX); looks--) {
+	while (e != NULL && (c->count > CACHE_ENTRIES_MAX || c->bytes > CACHE_BYTES_MAX)) {
 		struct cache_entry *newer = e->newer;
 
-		if (e->used && e != c->newest) {
-			e->used = false;
-			unlink_use(c, e);
-			link_newest(c, e);
-		} else if (e->call == NULL && e != c->newest) {
+		if (e->call == NULL && e != c->newest)
 			entry_free(c, e);
-		}
-		e = newer != NULL ? newer : c->oldest;
+		e = newer;
 	}
 }
 
@@ -220,7 +228,7 @@ cache_find(struct cache *c, enum cache_kind kind, const char *name, const char *
 
 	if (e == NULL || e->block == NULL || (c->away && !c->settings->allow_stale))
 		return NULL;
-	e->used = true;
+	touch(c, e);
 	return e;
 }
 
@@ -446,6 +454,8 @@ on_answer(void *ctx, const struct ipc_answer *answer)
 		e->bytes = sizeof *e;
 		e->bytes += e->kind == CACHE_NODE ? decode_node(e, answer->body) : decode_set(e, answer->body);
 		c->bytes += e->bytes;
+		c->answers++;
+		touch(c, e);
 		if (e->block == NULL) {
 			log_errorx("agent.dns", "catalogd's answer is not understood: name=%s", log_quote(e->name));
 			outcome = CACHE_FAILED;
@@ -576,7 +586,7 @@ cache_packet(struct cache *c, const struct name *name, uint16_t type)
 	k = kept_find(c, &lower, type, question_hash(&lower, type));
 	if (k == NULL || (c->away && !c->settings->allow_stale))
 		return NULL;
-	k->entry->used = true;
+	touch(c, k->entry);
 	return k->packet;
 }
 
@@ -605,7 +615,6 @@ cache_keep_packet(struct cache *c, struct cache_entry *e, const struct name *nam
 	memcpy(k->name, lower.wire, lower.size);
 	c->packets[hash % BUCKETS] = k;
 	e->packets = k;
-	e->used = true;
 	c->bytes += k->bytes;
 	evict(c);
 }

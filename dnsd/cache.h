@@ -5,7 +5,7 @@
  * what changed, in order with its replies on the same connection, so an entry that is there is as fresh as an answer asked for now.
  * While catalogd is away entries are served as they are if stale answers are allowed; when it is back everything is dropped.
  *
- * Bounds: CACHE_ENTRIES_MAX entries, CACHE_BYTES_MAX bytes with their packets; those not used for longest go first. Unknown names are entries, too.
+ * Bounds: CACHE_ENTRIES_MAX entries, CACHE_BYTES_MAX bytes with their packets; the least recently used go first. Unknown names are entries, too.
  */
 #ifndef DNSD_CACHE_H
 #define DNSD_CACHE_H
