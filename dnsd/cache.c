@@ -50,7 +50,7 @@ struct cache_entry {
 	bool has_node;
 	size_t bytes;
 	struct kept *packets;
-	uint64_t touched; /* answers that had come when it last moved to the new end */
+	uint64_t touched; /* additions when it last moved to the new end */
 	struct ipc_call *call;
 	struct cache_wait *waits;
 };
@@ -65,8 +65,8 @@ struct cache {
 	struct kept *packets[BUCKETS];
 	struct cache_entry *newest, *oldest;
 	size_t count, bytes, lookups;
-	size_t mesh;      /* entries of the mesh kinds */
-	uint64_t answers; /* of catalogd, until now */
+	size_t mesh;        /* entries of the mesh kinds */
+	uint64_t additions; /* answers and packets, until now */
 };
 
 static uint64_t
@@ -175,15 +175,15 @@ entry_find(struct cache *c, enum cache_kind kind, const char *name, const char *
 }
 
 /*
- * Used: as of now the newest. Between two answers of catalogd nothing is evicted, so an entry moves once in between, however often it is
+ * Used: as of now the newest. Nothing is evicted but when something is added, so an entry moves once between two additions, however often it is
  * asked for.
  */
 static void
 touch(struct cache *c, struct cache_entry *e)
 {
-	if (e->touched == c->answers)
+	if (e->touched == c->additions)
 		return;
-	e->touched = c->answers;
+	e->touched = c->additions;
 	if (e != c->newest) {
 		unlink_use(c, e);
 		link_newest(c, e);
@@ -454,7 +454,7 @@ on_answer(void *ctx, const struct ipc_answer *answer)
 		e->bytes = sizeof *e;
 		e->bytes += e->kind == CACHE_NODE ? decode_node(e, answer->body) : decode_set(e, answer->body);
 		c->bytes += e->bytes;
-		c->answers++;
+		c->additions++;
 		touch(c, e);
 		if (e->block == NULL) {
 			log_errorx("agent.dns", "catalogd's answer is not understood: name=%s", log_quote(e->name));
@@ -615,6 +615,8 @@ cache_keep_packet(struct cache *c, struct cache_entry *e, const struct name *nam
 	memcpy(k->name, lower.wire, lower.size);
 	c->packets[hash % BUCKETS] = k;
 	e->packets = k;
+	c->additions++;
+	touch(c, e);
 	c->bytes += k->bytes;
 	evict(c);
 }
