@@ -381,11 +381,12 @@ decode_set(struct cache_entry *e, struct bytes body)
 		return 0;
 	}
 	records = count * sizeof *instances;
-	e->block = xreallocarray(instances, 1, records + pack.bytes);
-	e->set = (struct service_set){e->block, count};
-	pack = (struct pack){(uint8_t *)e->block + records, 0};
+	instances = xreallocarray(instances, 1, records + pack.bytes);
+	pack = (struct pack){(uint8_t *)instances + records, 0};
 	for (size_t i = 0; i < count; i++)
-		pack_instance(&pack, &e->set.instances[i]);
+		pack_instance(&pack, &instances[i]);
+	e->block = instances;
+	e->set = (struct service_set){instances, count};
 	return records + pack.bytes;
 }
 

@@ -94,7 +94,7 @@ add_related(struct packet *p, struct group *g, const struct dns_section *all, si
 	start = p->data.used;
 	for (; at < all->count && all->records[at].type == DNS_TXT; at++) {
 		const struct dns_record *r = &all->records[at];
-		size_t length_at = p->data.used, length;
+		size_t length_at, length;
 
 		if (owner == NULL) {
 			owner = r->owner;
