@@ -263,14 +263,15 @@ tagged_address(struct bytes map, const char *key)
 
 /* Texts of a record, counted or moved. */
 struct pack {
-	uint8_t *to; /* NULL: only counting */
+	bool move;
+	uint8_t *to;
 	size_t bytes;
 };
 
 static void
 pack_text(struct pack *p, struct bytes *text)
 {
-	if (p->to != NULL && text->size > 0) {
+	if (p->move && text->size > 0) {
 		memcpy(p->to + p->bytes, text->data, text->size);
 		text->data = p->to + p->bytes;
 	}
@@ -364,7 +365,7 @@ decode_set(struct cache_entry *e, struct bytes body)
 	struct mp in = mp_of(list);
 	size_t count = list.size == 0 ? 0 : mp_array(&in), records;
 	struct instance *instances;
-	struct pack pack = {NULL, 0};
+	struct pack pack = {.move = false};
 
 	if (count > list.size / INSTANCE_BYTES_MIN)
 		return 0;
@@ -382,7 +383,7 @@ decode_set(struct cache_entry *e, struct bytes body)
 	}
 	records = count * sizeof *instances;
 	instances = xreallocarray(instances, 1, records + pack.bytes);
-	pack = (struct pack){(uint8_t *)instances + records, 0};
+	pack = (struct pack){.move = true, .to = (uint8_t *)instances + records};
 	for (size_t i = 0; i < count; i++)
 		pack_instance(&pack, &instances[i]);
 	e->block = instances;
@@ -394,7 +395,7 @@ static size_t
 decode_node(struct cache_entry *e, struct bytes body)
 {
 	struct bytes services = mp_find_raw(body, "NodeServices"), raw;
-	struct pack pack = {NULL, 0};
+	struct pack pack = {.move = false};
 	struct node node;
 	const char *error;
 
@@ -409,7 +410,7 @@ decode_node(struct cache_entry *e, struct bytes body)
 		pack_node(&pack, &e->node);
 	}
 	e->block = xmalloc(pack.bytes + 1);
-	pack = (struct pack){e->block, 0};
+	pack = (struct pack){.move = true, .to = e->block};
 	if (e->has_node)
 		pack_node(&pack, &e->node);
 	return pack.bytes + 1;
