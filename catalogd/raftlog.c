@@ -67,7 +67,8 @@ struct raftlog {
 	struct raftlog_status status;
 	enum phase phase;
 	bool ready;
-	bool verify_first; /* the first element pulled is the one that the store has applied last */
+	uint64_t caught_up_at; /* what was committed when raftd was found: a store made again is behind it at first */
+	bool verify_first;     /* the first element pulled is the one that the store has applied last */
 	struct proposals *proposals;
 	struct batch *free_batches;
 	struct ev_prepare gather;
@@ -111,7 +112,8 @@ ready_check(struct raftlog *l)
 {
 	struct store_state state = store_state(l->c->store);
 	bool ready = l->status.connected && l->status.leader && l->phase == PHASE_PULL &&
-		     state.applied_term == l->status.term && state.applied_index > 0;
+		     state.applied_term == l->status.term && state.applied_index > 0 &&
+		     state.applied_index >= l->caught_up_at;
 
 	publish_lease(l->c->publish, ready ? l->status.lease_until : 0);
 	if (ready == l->ready)
@@ -593,6 +595,8 @@ on_status(void *ctx, const struct ipc_answer *answer)
 		fatalx(MODULE, "raftd refuses its status: error=%s", log_quote_bytes(answer->error));
 	}
 	memcpy(leader_before, s->leader_id, sizeof leader_before);
+	if (!s->connected)
+		l->caught_up_at = mp_find_uint(answer->body, "CommitIndex");
 	s->connected = true;
 	s->term = mp_find_uint(answer->body, "Term");
 	s->no_space = mp_find_bool(answer->body, "NoSpace");
