@@ -3,7 +3,8 @@
 #	make			everything into build/ (a tree with the layout of an installation)
 #	make run		packages, build, and a one-node agent with its UI
 #	make check		packages, build with sanitizers, all tests; ends in "N passed, N failed"
-#	make unit|fuzz|sim|bats|browser|lint	parts of it
+#	make unit|fuzz|sim|sim-cluster|bats|browser|lint	parts of it
+#	make sim-long		the simulation of whole servers for two hours; again: goes on
 #	make bench		figures beside their references
 #	make install DESTDIR= PREFIX=/usr/local
 #	make format		clang-format over all sources

@@ -3,7 +3,8 @@
 
 TEST_ROOM = $(firstword $(subst _, ,$(notdir $(1))))
 UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/test/%,$(wildcard test/unit/*_test.c))
-SIM_TESTS = $(patsubst test/sim/%.c,$(BUILD)/test/%,$(wildcard test/sim/*_sim.c))
+SIM_SUITE = $(BUILD)/test/suite_cluster_sim
+SIM_TESTS = $(filter-out $(SIM_SUITE) $(BUILD)/test/suite_planted_sim,$(patsubst test/sim/%.c,$(BUILD)/test/%,$(wildcard test/sim/*_sim.c)))
 FUZZ_TESTS = $(patsubst test/fuzz/%.c,$(BUILD)/test/%,$(wildcard test/fuzz/*_fuzz.c))
 
 define test_rule
@@ -13,7 +14,15 @@ $(BUILD)/test/$(notdir $(basename $(1))): $(1) $(BUILD)/lib/$(call TEST_ROOM,$(1
 	$(Q)$$(CC) $$(CFLAGS_ALL) -Icommon -I$(call TEST_ROOM,$(1)) -Itest/unit -MMD -MP -o $$@ $$< $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common) -lcmocka
 -include $(BUILD)/test/$(notdir $(basename $(1))).d
 endef
-$(foreach t,$(wildcard test/unit/*_test.c test/sim/*_sim.c),$(eval $(call test_rule,$(t))))
+$(foreach t,$(wildcard test/unit/*_test.c) $(filter-out test/sim/suite_%,$(wildcard test/sim/*_sim.c)),$(eval $(call test_rule,$(t))))
+
+# test/sim/suite_<subject>_sim.c simulates whole servers (test/sim/cluster): raftd's and catalogd's libraries both. The planted one compiles Raft's core itself.
+SUITE_SOURCES = $(wildcard test/sim/cluster/*.c)
+$(BUILD)/test/suite_planted_sim: SUITE_EXTRA = -DSIM_PLANTS -include test/sim/cluster/plant.h $(wildcard raftd/raft*.c)
+$(BUILD)/test/suite_%: test/sim/suite_%.c $(SUITE_SOURCES) $(wildcard test/sim/cluster/*.h raftd/*.[ch] catalogd/*.h common/*.h) test/unit/raftd_disk.h $(BUILD)/lib/raftd.a $(BUILD)/lib/catalogd.a $(BUILD)/lib/common.a
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -Icommon -Iraftd -Icatalogd -Itest/unit -Itest/sim/cluster -o $@ $< $(SUITE_SOURCES) $(SUITE_EXTRA) $(LDFLAGS_ALL) $(BUILD)/lib/raftd.a $(BUILD)/lib/catalogd.a $(BUILD)/lib/common.a $(LIBS_raftd) $(LIBS_catalogd) $(LIBS_common)
 
 # Fuzz targets run over their corpus with a small driver of ours (any compiler); `make fuzz-long` builds them with libFuzzer.
 define fuzz_rule
@@ -34,11 +43,16 @@ $(BUILD)/bench/%: test/bench/%.c $(BENCH_SOURCES) test/bench/client.h test/bench
 
 tests: $(UNIT_TESTS) $(FUZZ_TESTS) $(BENCH_CLIENTS)
 benches: $(BENCH_CLIENTS)
-sims: $(SIM_TESTS)
+sims: $(SIM_TESTS) $(SIM_SUITE)
 unit: $(UNIT_TESTS)
 	test/run-unit $(UNIT_TESTS)
 sim: $(SIM_TESTS)
 	STAGE=simulation test/run-unit $(SIM_TESTS)
+# Whole servers, for a minute or SIM_SECONDS on SIM_JOBS cores; sim-long: two hours, and on from where it stopped (SIM_FIRST=1: anew).
+sim-cluster: $(SIM_SUITE)
+	STAGE=cluster SIM_SECONDS=$(or $(SIM_SECONDS),60) SIM_JOBS=$(or $(SIM_JOBS),$(shell nproc)) SHOW=1 test/run-unit $(SIM_SUITE)
+sim-long: $(SIM_SUITE)
+	SIM_SECONDS=$(or $(SIM_SECONDS),7200) SIM_JOBS=$(or $(SIM_JOBS),$(shell nproc)) SIM_STATE=$(BUILD)/sim-long.state nice $(SIM_SUITE)
 fuzz: $(FUZZ_TESTS)
 	test/run-fuzz $(FUZZ_TESTS)
 

@@ -130,8 +130,7 @@ state_read(struct run *r, const char *path)
 			r->done_before = value;
 		else if (strcmp(name, "seconds") == 0)
 			r->seconds_before = (double)value;
-#define TOTALS_READ(member, text)                                                                                      \
-	else if (strcmp(name, #member) == 0) r->totals.member = value;
+#define TOTALS_READ(member, text) else if (strcmp(name, #member) == 0) r->totals.member = value;
 		TOTALS(TOTALS_READ)
 #undef TOTALS_READ
 	}
@@ -329,6 +328,7 @@ main(int argc, char **argv)
 	unsigned jobs = (unsigned)MIN(MAX(number_of("SIM_JOBS", 1), 1), JOBS_MAX);
 	struct run r = {.first = MAX(number_of("SIM_FIRST", 1), 1)};
 
+	simulation_begin();
 	stores_make();
 	atexit(stores_remove);
 	if (argc > 1)

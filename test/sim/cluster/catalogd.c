@@ -45,8 +45,9 @@ pages_mix(struct sim *s, const struct server *v)
 	path_of(v, "data.old", old_path);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	old_fd = open(old_path, O_RDONLY | O_CLOEXEC);
-	for (off_t at = 2 * (off_t)sizeof page; fd != -1 && old_fd != -1 && pread(fd, page, sizeof page, at) == sizeof page &&
-					       pread(old_fd, old, sizeof old, at) == sizeof old;
+	for (off_t at = 2 * (off_t)sizeof page;
+	     fd != -1 && old_fd != -1 && pread(fd, page, sizeof page, at) == sizeof page &&
+	     pread(old_fd, old, sizeof old, at) == sizeof old;
 	     at += sizeof page)
 		if (below(s, 2) == 0 && pwrite(fd, old, sizeof old, at) != sizeof old)
 			failed(s, "a page can not be written");
@@ -202,7 +203,8 @@ note_send(struct sim *s, struct server *v, bool to_catalogd, struct note *n)
 /* ---- answers ---- */
 
 static void
-rpc_answer(struct sim *s, struct server *v, unsigned to, uint32_t op, enum outcome outcome, bool good, uint32_t value, uint64_t index)
+rpc_answer(struct sim *s, struct server *v, unsigned to, uint32_t op, enum outcome outcome, bool good, uint32_t value,
+    uint64_t index)
 {
 	struct note *n;
 
@@ -214,11 +216,13 @@ rpc_answer(struct sim *s, struct server *v, unsigned to, uint32_t op, enum outco
 	n->a = op;
 	n->b = (uint64_t)value << 1 | good;
 	n->c = index;
-	event_put(s, s->now + 100 + below(s, s->delay_max), EVENT_RPC_ANSWER, to, s->servers[to].catalogd.life, v->number, n);
+	event_put(
+	    s, s->now + 100 + below(s, s->delay_max), EVENT_RPC_ANSWER, to, s->servers[to].catalogd.life, v->number, n);
 }
 
 static void
-answer(struct sim *s, struct server *v, uint32_t op, unsigned origin, enum outcome outcome, bool good, uint32_t value, uint64_t index)
+answer(struct sim *s, struct server *v, uint32_t op, unsigned origin, enum outcome outcome, bool good, uint32_t value,
+    uint64_t index)
 {
 	if (origin == v->number)
 		client_answer(s, op, outcome, good, value, index);
@@ -242,7 +246,8 @@ request_remove(struct catalogd_process *c, struct request *q)
 }
 
 static void
-request_end(struct sim *s, struct server *v, struct request *q, enum outcome outcome, bool good, uint32_t value, uint64_t index)
+request_end(
+    struct sim *s, struct server *v, struct request *q, enum outcome outcome, bool good, uint32_t value, uint64_t index)
 {
 	struct request request = *q;
 
@@ -289,7 +294,8 @@ read_store(struct sim *s, struct server *v, struct request *q)
 	if (query.txn == NULL || kv_get(&query) == -1 || store_txn_result(query.txn, NULL) != STORE_DONE)
 		failed(s, "server %u: a read fails", v->number);
 	query_finish(&query, query.index);
-	if (mp_find(mp_of(buf_bytes(&out)), "Entries", &entries) && mp_peek(&entries) == MP_ARRAY && mp_array(&entries) == 1)
+	if (mp_find(mp_of(buf_bytes(&out)), "Entries", &entries) && mp_peek(&entries) == MP_ARRAY &&
+	    mp_array(&entries) == 1)
 		record = mp_raw(&entries);
 	store_read_end(c->store);
 	if (record.size > 0) {
@@ -389,14 +395,13 @@ write_propose(struct sim *s, struct server *v, struct request *q)
 	store_read_end(c->store);
 	request_remove(c, q);
 	op->executor = (uint8_t)v->number;
-	if (proposals_add(c->proposals,
-		&(struct proposal_options){.type = w.type,
-		    .time_ns = now,
-		    .body = buf_bytes(&body),
-		    .send_deadline_ns = now + (int64_t)HOLD_US * 1000,
-		    .outcome_deadline_ns = now + (int64_t)OUTCOME_US * 1000,
-		    .done = on_done,
-		    .ctx = op}) == NULL)
+	if (proposals_add(c->proposals, &(struct proposal_options){.type = w.type,
+					    .time_ns = now,
+					    .body = buf_bytes(&body),
+					    .send_deadline_ns = now + (int64_t)HOLD_US * 1000,
+					    .outcome_deadline_ns = now + (int64_t)OUTCOME_US * 1000,
+					    .done = on_done,
+					    .ctx = op}) == NULL)
 		answer(s, v, number, origin, OUTCOME_FAILED, false, 0, 0);
 	buf_free(&args);
 	buf_free(&body);
@@ -416,7 +421,8 @@ request_forward(struct sim *s, struct server *v, struct request *q)
 		s->totals.lost++;
 		return;
 	}
-	event_put(s, s->now + 100 + below(s, s->delay_max), EVENT_REQUEST, to, 0, (uint64_t)v->number << 32 | q->op, NULL);
+	event_put(
+	    s, s->now + 100 + below(s, s->delay_max), EVENT_REQUEST, to, 0, (uint64_t)v->number << 32 | q->op, NULL);
 }
 
 /* One step of a request, if it can be made now. */
@@ -447,7 +453,8 @@ request_try(struct sim *s, struct server *v, struct request *q)
 			round_ask(s, v);
 		else if (PLANTED_HERE(READ_JOINS_ROUND))
 			q->state = REQUEST_ASKED;
-	} else if (c->ready && (PLANTED_HERE(LEASE_CHECKED_EARLY) && q->state == REQUEST_READ ? q->lease_held : lease_holds(s, v)))
+	} else if (c->ready &&
+		   (PLANTED_HERE(LEASE_CHECKED_EARLY) && q->state == REQUEST_READ ? q->lease_held : lease_holds(s, v)))
 		read_store(s, v, q);
 	else if (!ours)
 		request_end(s, v, q, OUTCOME_NOT_LEADER, false, 0, 0);
@@ -520,7 +527,8 @@ on_expire(struct sim *s, struct server *v)
 			q->state = REQUEST_HELD;
 			q->deadline = s->now + HOLD_US;
 		} else
-			request_end(s, v, q, q->state == REQUEST_FORWARDED && write ? OUTCOME_UNKNOWN : OUTCOME_FAILED, false, 0, 0);
+			request_end(s, v, q, q->state == REQUEST_FORWARDED && write ? OUTCOME_UNKNOWN : OUTCOME_FAILED,
+			    false, 0, 0);
 	}
 	event_put(s, s->now + EXPIRE_US, EVENT_EXPIRE, v->number, c->life, 0, NULL);
 }
@@ -675,10 +683,11 @@ on_entries(struct sim *s, struct server *v, const struct note *n)
 	struct catalogd_process *c = &v->catalogd;
 	struct store_state applied = store_state(c->store);
 	uint64_t before = applied.applied_index, chain = v->chain;
-	struct batch batch = {.count = 0};
+	struct batch batch;
 
 	if (!c->pulling)
 		return;
+	batch.count = 0;
 	c->apply.txn = write_begin(s, v);
 	if (apply_entries(s, v, buf_bytes(&n->bytes), &applied, &batch) == -1) {
 		store_abort(c->apply.txn);
@@ -716,6 +725,8 @@ on_entries(struct sim *s, struct server *v, const struct note *n)
 
 		proposals_end(c->proposals, t->proposal, &result);
 	}
+	if (c->ready)
+		check_acknowledged(s, applied.applied_index);
 	if (before / STORE_CHECK_EVERY != applied.applied_index / STORE_CHECK_EVERY)
 		check_store(s, v);
 	note_send(s, v, false, note_new(NOTE_GRANT));

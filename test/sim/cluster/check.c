@@ -34,7 +34,8 @@ check_entry(struct sim *s, const struct server *v, uint64_t index, uint64_t term
 	while ((e = &s->entries[slot])->index != 0 && (e->index != index || e->term != term))
 		slot = (slot + 1) & (ENTRIES_SEEN - 1);
 	if (e->index != 0 && e->hash != hash)
-		failed(s, "log matching: server %u has another entry %" PRIu64 " of term %" PRIu64, v->number, index, term);
+		failed(s, "log matching: server %u has another entry %" PRIu64 " of term %" PRIu64, v->number, index,
+		    term);
 	*e = (struct entry_hash){index, term, hash};
 }
 
@@ -50,8 +51,8 @@ pair_check(struct sim *s, const struct server *a, const struct server *b)
 		bool equal = terms_at(x, index) == terms_at(y, index);
 
 		if (same && !equal)
-			failed(s, "log matching: servers %u and %u differ at entry %" PRIu64 ", but not behind it", a->number,
-			    b->number, index);
+			failed(s, "log matching: servers %u and %u differ at entry %" PRIu64 ", but not behind it",
+			    a->number, b->number, index);
 		same |= equal;
 	}
 }
@@ -70,7 +71,8 @@ image_is(const struct image *i, const struct wal *w)
 {
 	const struct terms *log = wal_terms(w);
 
-	if (i->hard.term != wal_term(w) || !raft_id_equal(i->hard.vote, raft_id_from_bytes(wal_vote(w))) || i->log.last != log->last)
+	if (i->hard.term != wal_term(w) || !raft_id_equal(i->hard.vote, raft_id_from_bytes(wal_vote(w))) ||
+	    i->log.last != log->last)
 		return false;
 	for (uint64_t index = MAX(i->log.base_index, log->base_index) + 1; index <= log->last; index++)
 		if (terms_at(&i->log, index) != terms_at(log, index))
@@ -86,8 +88,8 @@ check_opened(struct sim *s, struct server *v)
 	if (image_is(&v->durable, w) || (v->written_in_flight && image_is(&v->written, w)))
 		return;
 	failed(s,
-	    "durability: the log of server %u comes back with term %" PRIu64 " and entries to %" PRIu64 ", durable were term %" PRIu64
-	    " and entries to %" PRIu64,
+	    "durability: the log of server %u comes back with term %" PRIu64 " and entries to %" PRIu64
+	    ", durable were term %" PRIu64 " and entries to %" PRIu64,
 	    v->number, wal_term(w), wal_terms(w)->last, v->durable.hard.term, v->durable.log.last);
 }
 
@@ -104,12 +106,15 @@ check_leader(struct sim *s, struct server *v)
 	if (term >= TERMS_MAX)
 		failed(s, "term %" PRIu64, term);
 	if (s->leader_of[term] != 0) /* also the same one after a restart: it can not have been elected twice */
-		failed(s, "election safety: servers %u and %u lead term %" PRIu64, s->leader_of[term] - 1u, v->number, term);
+		failed(s, "election safety: servers %u and %u lead term %" PRIu64, s->leader_of[term] - 1u, v->number,
+		    term);
 	s->leader_of[term] = (uint8_t)(v->number + 1);
 	/* a leader of an older term than the one that committed may be late, and learn of it */
-	for (uint64_t index = log->base_index + 1; index <= s->committed_last && s->committed[index].term_by < term; index++)
+	for (uint64_t index = log->base_index + 1; index <= s->committed_last && s->committed[index].term_by < term;
+	     index++)
 		if (terms_at(log, index) != s->committed[index].term)
-			failed(s, "leader completeness: server %u leads term %" PRIu64 " without committed entry %" PRIu64,
+			failed(s,
+			    "leader completeness: server %u leads term %" PRIu64 " without committed entry %" PRIu64,
 			    v->number, term, index);
 	if (s->malicious && chance(s, 4))
 		isolate(s, v->number);
@@ -120,7 +125,7 @@ static void
 check_commit(struct sim *s, struct server *v)
 {
 	const struct terms *log = raft_log(v->raftd.raft);
-	uint64_t to = MIN(raft_commit(v->raftd.raft), raft_stable(v->raftd.raft));
+	uint64_t to = raft_commit(v->raftd.raft);
 
 	if (to >= ENTRIES_MAX)
 		failed(s, "entry %" PRIu64, to);
@@ -142,11 +147,33 @@ check_commit(struct sim *s, struct server *v)
 	v->raftd.checked = MAX(v->raftd.checked, to);
 }
 
+/* Whoever may read under a lease has all that was acknowledged. */
+static void
+check_lease(struct sim *s, struct server *v)
+{
+	if (raft_role(v->raftd.raft) == RAFT_LEADER && raft_commit(v->raftd.raft) < s->acknowledged &&
+	    raft_lease_until(v->raftd.raft) > clock_of(s, v))
+		failed(s,
+		    "linearizable reads: server %u may read entry %" PRIu64 " under its lease, %" PRIu64
+		    " was acknowledged",
+		    v->number, raft_commit(v->raftd.raft), s->acknowledged);
+}
+
+void
+check_acknowledged(struct sim *s, uint64_t index)
+{
+	s->acknowledged = MAX(s->acknowledged, index);
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->servers[i].raftd.alive)
+			check_lease(s, &s->servers[i]);
+}
+
 void
 check_raftd(struct sim *s, struct server *v)
 {
 	check_leader(s, v);
 	check_commit(s, v);
+	check_lease(s, v);
 }
 
 /* ---- state ---- */
@@ -160,11 +187,13 @@ check_delivered(struct sim *s, const struct server *v, uint64_t index, uint64_t 
 	if (index > s->committed_last)
 		failed(s, "server %u applies entry %" PRIu64 ", which is not committed", v->number, index);
 	if (index > v->durable.log.last)
-		failed(s, "server %u applies entry %" PRIu64 ", which its own disk does not have yet", v->number, index);
+		failed(
+		    s, "server %u applies entry %" PRIu64 ", which its own disk does not have yet", v->number, index);
 	if (c->hash == 0)
 		c->hash = hash;
 	if (c->term != term || c->hash != hash)
-		failed(s, "state machine safety: server %u applies another entry %" PRIu64 " than others did", v->number, index);
+		failed(s, "state machine safety: server %u applies another entry %" PRIu64 " than others did",
+		    v->number, index);
 }
 
 /* The write behind an entry takes effect, for the first time anywhere. */
@@ -181,7 +210,8 @@ op_applied(struct sim *s, uint64_t index, int status, struct bytes reply)
 	if (status == -1 || number == 0 || number > s->op_count)
 		return;
 	if (op->applied_at != 0)
-		failed(s, "write %" PRIu32 " is applied twice, by entries %" PRIu64 " and %" PRIu64, number, op->applied_at, index);
+		failed(s, "write %" PRIu32 " is applied twice, by entries %" PRIu64 " and %" PRIu64, number,
+		    op->applied_at, index);
 	if (op->outcome == OUTCOME_FAILED)
 		failed(s, "write %" PRIu32 " was refused, but entry %" PRIu64 " applies it", number, index);
 	op->applied_at = index;
@@ -203,7 +233,8 @@ check_applied(struct sim *s, struct server *v, uint64_t index, int status, struc
 	s->totals.applied++;
 	v->chain = mix(digest_bytes(v->chain, reply), mix(index, (uint64_t)(status + 2)));
 	if (c->chain != 0 && c->chain != v->chain)
-		failed(s, "state machine safety: server %u answers entry %" PRIu64 " otherwise than others did", v->number, index);
+		failed(s, "state machine safety: server %u answers entry %" PRIu64 " otherwise than others did",
+		    v->number, index);
 	if (c->chain == 0)
 		op_applied(s, index, status, reply);
 	c->chain = v->chain;
@@ -229,12 +260,14 @@ check_store(struct sim *s, struct server *v)
 		failed(s, "server %u: the store can not be read", v->number);
 	store_read_end(store);
 	if (s->committed[index].dump != 0 && s->committed[index].dump != digest)
-		failed(s, "state machine safety: server %u has another state than others had at entry %" PRIu64, v->number, index);
+		failed(s, "state machine safety: server %u has another state than others had at entry %" PRIu64,
+		    v->number, index);
 	s->committed[index].dump = digest;
 }
 
 void
-check_stale(struct sim *s, const struct server *v, const struct op *op, uint32_t value, uint64_t index, uint64_t applied)
+check_stale(
+    struct sim *s, const struct server *v, const struct op *op, uint32_t value, uint64_t index, uint64_t applied)
 {
 	const struct version *versions = s->versions[op->key];
 	size_t low = 0, high = s->version_count[op->key];
@@ -251,11 +284,11 @@ check_stale(struct sim *s, const struct server *v, const struct op *op, uint32_t
 	if (low > 0)
 		expected = versions[low - 1];
 	if (applied < v->catalogd.stale_applied)
-		failed(s, "stale reads: server %u goes back from entry %" PRIu64 " to %" PRIu64, v->number, v->catalogd.stale_applied,
-		    applied);
+		failed(s, "stale reads: server %u goes back from entry %" PRIu64 " to %" PRIu64, v->number,
+		    v->catalogd.stale_applied, applied);
 	if (value != expected.value || (value != 0 && index != expected.index))
 		failed(s,
-		    "stale reads: server %u shows value %" PRIu32 " of entry %" PRIu64 ", at entry %" PRIu64 " it was value %" PRIu32
-		    " of entry %" PRIu64,
+		    "stale reads: server %u shows value %" PRIu32 " of entry %" PRIu64 ", at entry %" PRIu64
+		    " it was value %" PRIu32 " of entry %" PRIu64,
 		    v->number, value, index, applied, expected.value, expected.index);
 }

@@ -55,8 +55,8 @@ op_of_entry(struct bytes data)
 static enum op_kind
 kind_choose(struct sim *s)
 {
-	static const enum op_kind kinds[] = {OP_GET, OP_GET, OP_GET, OP_GET, OP_GET, OP_SET, OP_SET, OP_SET, OP_CAS, OP_CAS,
-	    OP_CAS, OP_DELETE, OP_DELETE_CAS};
+	static const enum op_kind kinds[] = {OP_GET, OP_GET, OP_GET, OP_GET, OP_GET, OP_SET, OP_SET, OP_SET, OP_CAS,
+	    OP_CAS, OP_CAS, OP_DELETE, OP_DELETE_CAS};
 
 	return kinds[below(s, COUNTOF(kinds))];
 }
@@ -71,15 +71,19 @@ op_begin(struct sim *s, unsigned client)
 		return;
 	c->op = ++s->op_count;
 	op = &s->ops[c->op];
-	*op = (struct op){
-	    .sim = s, .kind = kind_choose(s), .client = (uint8_t)client, .key = (uint8_t)below(s, KEYS_MAX), .called = s->now};
+	*op = (struct op){.sim = s,
+	    .kind = kind_choose(s),
+	    .client = (uint8_t)client,
+	    .key = (uint8_t)below(s, KEYS_MAX),
+	    .called = s->now};
 	op->mode = (enum op_mode)below(s, 3);
 	op->origin = (uint8_t)below(s, s->count);
 	if (op->kind == OP_CAS || op->kind == OP_DELETE_CAS) {
 		op->expect = c->seen[op->key].value;
 		op->expect_index = c->seen[op->key].index;
 	}
-	event_put(s, s->now + 10 + below(s, 2 * MS), EVENT_REQUEST, op->origin, 0, (uint64_t)NOBODY << 32 | c->op, NULL);
+	event_put(
+	    s, s->now + 10 + below(s, 2 * MS), EVENT_REQUEST, op->origin, 0, (uint64_t)NOBODY << 32 | c->op, NULL);
 	event_put(s, s->now + PATIENCE_US, EVENT_GIVE_UP, client, 0, c->op, NULL);
 }
 
@@ -106,10 +110,11 @@ op_end(struct sim *s, struct op *op, enum outcome outcome)
 		s->totals.writes++;
 		s->totals.unknown += outcome == OUTCOME_UNKNOWN;
 		if (outcome == OUTCOME_FAILED && op->applied_at != 0)
-			failed(s, "write %" PRIu64 " was refused, but entry %" PRIu64 " has applied it", (uint64_t)(op - s->ops),
-			    op->applied_at);
+			failed(s, "write %" PRIu64 " was refused, but entry %" PRIu64 " has applied it",
+			    (uint64_t)(op - s->ops), op->applied_at);
 		if (outcome == OUTCOME_DONE && op->applied_at == 0)
-			failed(s, "write %" PRIu64 " was acknowledged, but no committed entry has it", (uint64_t)(op - s->ops));
+			failed(s, "write %" PRIu64 " was acknowledged, but no committed entry has it",
+			    (uint64_t)(op - s->ops));
 	} else if (outcome == OUTCOME_DONE) {
 		c->seen[op->key].value = op->value;
 		c->seen[op->key].index = op->value_index;

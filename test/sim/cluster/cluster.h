@@ -43,14 +43,14 @@
 /* ---- events ---- */
 
 enum event_kind {
-	EVENT_TICK,           /* raftd's timer */
-	EVENT_DISK_SYNC,      /* the disk has done what it was told to sync */
-	EVENT_SYNCED,         /* raftd hears of it */
-	EVENT_MARK,           /* raftd's timer: idle */
-	EVENT_SPACE,          /* raftd's timer: is there space again */
-	EVENT_PACKET,         /* from another raftd */
-	EVENT_TO_RAFTD,       /* a note on the connection */
-	EVENT_TO_CATALOGD,    /* likewise */
+	EVENT_TICK,        /* raftd's timer */
+	EVENT_DISK_SYNC,   /* the disk has done what it was told to sync */
+	EVENT_SYNCED,      /* raftd hears of it */
+	EVENT_MARK,        /* raftd's timer: idle */
+	EVENT_SPACE,       /* raftd's timer: is there space again */
+	EVENT_PACKET,      /* from another raftd */
+	EVENT_TO_RAFTD,    /* a note on the connection */
+	EVENT_TO_CATALOGD, /* likewise */
 	EVENT_RAFTD_START,
 	EVENT_CATALOGD_START,
 	EVENT_CONNECT,        /* catalogd dials raftd */
@@ -110,10 +110,10 @@ struct raftd {
 	size_t pending_bytes;
 	bool syncing, syncing_mark, write_blocked, no_space;
 	uint64_t saves;
-	uint64_t led_term; /* the last term whose leadership was checked */
-	uint64_t checked;  /* committed entries up to here were compared */
+	uint64_t led_term;   /* the last term whose leadership was checked */
+	uint64_t checked;    /* committed entries up to here were compared */
 	uint32_t connection; /* number of the one to catalogd; 0: none */
-	uint64_t pull_next; /* 0: no pull */
+	uint64_t pull_next;  /* 0: no pull */
 	unsigned pull_credit;
 	struct {
 		enum raft_role role;
@@ -125,7 +125,7 @@ struct raftd {
 	uint64_t snapshot_due;
 	/* reads by round that wait for their round */
 	struct {
-		uint64_t round, index, term, id;
+		uint64_t round, index, term, id, needed;
 	} reads[16];
 	size_t read_count;
 	bool doomed;
@@ -176,8 +176,8 @@ struct catalogd_process {
 	bool ready, verify_first, pulling, restoring;
 	struct request *requests;
 	size_t request_count, request_size;
-	uint64_t asked_id; /* of the round under way; 0: none */
-	bool lease_seen;   /* planted: at the end of the last turn */
+	uint64_t asked_id;      /* of the round under way; 0: none */
+	bool lease_seen;        /* planted: at the end of the last turn */
 	uint64_t stale_applied; /* what a stale read has shown in this store's life */
 };
 
@@ -190,7 +190,7 @@ struct server {
 	struct raftd raftd;
 	struct catalogd_process catalogd;
 	struct lease_page page;
-	uint64_t channel_at[2]; /* no note on the connection arrives before the one before it */
+	uint64_t channel_at[2];                   /* no note on the connection arrives before the one before it */
 	struct snapshot snapshots[SNAPSHOTS_MAX]; /* 0: the newest */
 	char directory[96];                       /* of the store */
 	bool store_there;
@@ -199,7 +199,7 @@ struct server {
 	struct image durable, written;
 	bool written_in_flight;
 	bool damaged, refused;
-	uint64_t bad_block; /* the damage: file << 32 | block */
+	uint64_t bad_block;               /* the damage: file << 32 | block */
 	uint64_t stall_until, slow_until; /* the disk */
 };
 
@@ -315,7 +315,7 @@ struct sim {
 	struct client clients[CLIENTS_MAX];
 	uint64_t think_max;
 	struct committed *committed; /* by index */
-	uint64_t committed_last, applied_last;
+	uint64_t committed_last, acknowledged;
 	uint32_t delivered_op; /* the write that the entry being applied is */
 	struct version *versions[KEYS_MAX];
 	size_t version_count[KEYS_MAX];
@@ -339,6 +339,8 @@ MUST_USE struct note *note_new(uint32_t type);
 void note_free(struct note *n);
 void event_put(struct sim *s, uint64_t at, enum event_kind kind, unsigned server, uint32_t life, uint64_t value,
     struct note *note);
+/* Once in a process. */
+void simulation_begin(void);
 /* base: directory for the stores. Returns the digest of the events. */
 uint64_t run_seed(uint64_t seed, const char *base, struct totals *totals);
 
@@ -368,17 +370,17 @@ void store_power_loss(struct sim *s, struct server *v);
 
 /* Kinds of notes between the two. */
 enum {
-	NOTE_UP = 1,       /* c: connection; the status follows */
-	NOTE_DOWN,         /* the other side has died */
-	NOTE_STATUS,       /* a: role, b: term, c: leader's server + 1, d: deliverable */
-	NOTE_PROPOSE,      /* a: term, b: first sequence, c: count; bytes: msgpack array */
-	NOTE_PROPOSED,     /* a: refusal, b: first, c: count */
-	NOTE_PULL,         /* a: from */
-	NOTE_ENTRIES,      /* bytes: msgpack array of [Index, Term, Type, Data] */
-	NOTE_GRANT,        /* one more may come */
-	NOTE_PULL_END,     /* a: enum pull_end */
+	NOTE_UP = 1,   /* c: connection; the status follows */
+	NOTE_DOWN,     /* the other side has died */
+	NOTE_STATUS,   /* a: role, b: term, c: leader's server + 1, d: deliverable */
+	NOTE_PROPOSE,  /* a: term, b: first sequence, c: count; bytes: msgpack array */
+	NOTE_PROPOSED, /* a: refusal, b: first, c: count */
+	NOTE_PULL,     /* a: from */
+	NOTE_ENTRIES,  /* bytes: msgpack array of [Index, Term, Type, Data] */
+	NOTE_GRANT,    /* one more may come */
+	NOTE_PULL_END, /* a: enum pull_end */
 	NOTE_SNAPSHOT_GET,
-	NOTE_SNAPSHOT,     /* a: index, 0: none, b: term, c: chain; bytes: archive */
+	NOTE_SNAPSHOT, /* a: index, 0: none, b: term, c: chain; bytes: archive */
 	NOTE_SNAPSHOT_MAKE,
 	NOTE_SNAPSHOT_MADE, /* as NOTE_SNAPSHOT */
 	NOTE_READ,          /* a: its number */
@@ -409,6 +411,8 @@ void check_entry(struct sim *s, const struct server *v, uint64_t index, uint64_t
 void check_raftd(struct sim *s, struct server *v);
 /* The log has been opened. */
 void check_opened(struct sim *s, struct server *v);
+/* A leader's catalogd has applied up to index, and tells its clients. */
+void check_acknowledged(struct sim *s, uint64_t index);
 /* catalogd has got a committed entry, and then what applying it has answered. */
 void check_delivered(
     struct sim *s, const struct server *v, uint64_t index, uint64_t term, uint8_t type, struct bytes data);
@@ -416,7 +420,8 @@ void check_applied(struct sim *s, struct server *v, uint64_t index, int status, 
 /* The whole store is read and compared with others at the same index. */
 void check_store(struct sim *s, struct server *v);
 /* A stale read has shown value at index of the key's state, on a store that has applied up to applied. */
-void check_stale(struct sim *s, const struct server *v, const struct op *op, uint32_t value, uint64_t index, uint64_t applied);
+void check_stale(
+    struct sim *s, const struct server *v, const struct op *op, uint32_t value, uint64_t index, uint64_t applied);
 void check_logs(struct sim *s);
 
 /* ---- history.c: what the clients saw ---- */

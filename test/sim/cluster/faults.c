@@ -22,7 +22,8 @@ start_later(struct sim *s, struct server *v, uint64_t delay)
 	if (!v->raftd.alive && !v->refused)
 		event_put(s, s->now + delay, EVENT_RAFTD_START, v->number, v->raftd.life, 0, NULL);
 	if (!v->catalogd.alive)
-		event_put(s, s->now + delay + below(s, 5 * MS), EVENT_CATALOGD_START, v->number, v->catalogd.life, 0, NULL);
+		event_put(
+		    s, s->now + delay + below(s, 5 * MS), EVENT_CATALOGD_START, v->number, v->catalogd.life, 0, NULL);
 }
 
 void

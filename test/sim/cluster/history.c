@@ -14,7 +14,7 @@
 #define NEVER UINT64_MAX
 #define CANDIDATES_MAX 32
 #define STEPS_MAX 400000
-#define TRIED_SLOTS (1u << 20) /* a power of two */
+#define TRIED_SLOTS (1u << 20) /* a power of two, above STEPS_MAX */
 
 struct item {
 	const struct op *op;
@@ -68,7 +68,8 @@ gather(struct history *h, unsigned key)
 		struct item item = {.op = op, .number = i, .called = op->called, .returned = op->returned};
 
 		item.done = op->outcome == OUTCOME_DONE;
-		if (op->key != key || op->outcome == OUTCOME_FAILED || (op->kind == OP_GET && (!item.done || op->mode == MODE_STALE)))
+		if (op->key != key || op->outcome == OUTCOME_FAILED ||
+		    (op->kind == OP_GET && (!item.done || op->mode == MODE_STALE)))
 			continue;
 		/* what has no entry in the log has changed nothing; if somebody saw its value, that is an error found below */
 		if (!item.done && op->applied_at == 0)
@@ -112,10 +113,10 @@ read_check(struct history *h, const struct item *read, uint64_t floor)
 	if (read->op->value != 0) {
 		if (version_behind(s, key, read->op->value_index) <= floor)
 			failed(s,
-			    "linearizable reads: operation %" PRIu32 " (%s) shows key k%u of entry %" PRIu64 ", entry %" PRIu64
-			    " was acknowledged or seen before it",
-			    read->number, read->op->mode == MODE_CONSISTENT ? "consistent" : "default", key, read->op->value_index,
-			    floor);
+			    "linearizable reads: operation %" PRIu32 " (%s) shows key k%u of entry %" PRIu64
+			    ", entry %" PRIu64 " was acknowledged or seen before it",
+			    read->number, read->op->mode == MODE_CONSISTENT ? "consistent" : "default", key,
+			    read->op->value_index, floor);
 		return;
 	}
 	/* nothing: some time at or after floor the key was not there */
@@ -153,8 +154,9 @@ check_by_log(struct history *h)
 		if (item->op->kind == OP_GET)
 			read_check(h, item, floor);
 		else if (item->high < floor)
-			failed(h->sim, "linearizable writes: operation %" PRIu32 " is entry %" PRIu64 ", entry %" PRIu64
-				       " was acknowledged or seen before it",
+			failed(h->sim,
+			    "linearizable writes: operation %" PRIu32 " is entry %" PRIu64 ", entry %" PRIu64
+			    " was acknowledged or seen before it",
 			    item->number, item->high, floor);
 	}
 	free(returned);
@@ -207,6 +209,8 @@ struct search {
 	const struct history *h;
 	bool *placed;
 	uint64_t *tried;
+	uint32_t *used; /* slots of tried */
+	size_t used_count;
 	struct frame *frames;
 	uint64_t key; /* of the set of placed ones */
 };
@@ -257,6 +261,7 @@ tried_add(struct search *x, uint64_t key)
 		slot = (slot + 1) & (TRIED_SLOTS - 1);
 	}
 	x->tried[slot] = key;
+	x->used[x->used_count++] = (uint32_t)slot;
 	return true;
 }
 
@@ -319,18 +324,21 @@ search(struct search *x)
 static void
 check_by_search(struct history *h, unsigned key)
 {
-	struct search x = {.h = h};
+	static uint64_t tried[TRIED_SLOTS];
+	static uint32_t used[STEPS_MAX + 1];
+	struct search x = {.h = h, .tried = tried, .used = used};
 	int found;
 
 	x.placed = xcalloc(h->count + 1, sizeof *x.placed);
-	x.tried = xcalloc(TRIED_SLOTS, sizeof *x.tried);
 	x.frames = xcalloc(h->count + 2, sizeof *x.frames);
 	found = search(&x);
 	free(x.placed);
-	free(x.tried);
+	for (size_t i = 0; i < x.used_count; i++)
+		tried[used[i]] = 0;
 	free(x.frames);
 	if (found == 0)
-		failed(h->sim, "linearizable: no order of the operations on key k%u explains what the clients saw", key);
+		failed(
+		    h->sim, "linearizable: no order of the operations on key k%u explains what the clients saw", key);
 	h->sim->totals.histories += found == 1;
 	h->sim->totals.histories_undecided += found == -1;
 }

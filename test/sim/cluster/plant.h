@@ -45,7 +45,16 @@ enum mistake {
 	STORE_KEPT,
 	SNAPSHOT_INDEX_BEHIND,
 	DAMAGE_CUT_OFF,
-	MISTAKES
+	MISTAKES,
+	/* in changes of membership and snapshots, which the simulator does not make */
+	CHANGES_TOGETHER,
+	CHANGE_EARLY,
+	CONFIGURATION_LATE,
+	NON_VOTER_COUNTED,
+	COUNTED_AFTER_REMOVAL,
+	SNAPSHOT_OVER_NEWER,
+	COMMIT_BY_CHUNK,
+	TAIL_UNCOMPARED
 };
 extern enum mistake raft_planted;
 #define PLANTED_HERE(mistake) (raft_planted == (mistake))

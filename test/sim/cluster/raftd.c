@@ -109,13 +109,13 @@ raftd_start(struct sim *s, struct server *v)
 {
 	struct raftd *r = &v->raftd;
 	uint32_t life = r->life;
-	struct raft_id voters[SERVERS_MAX];
+	struct raft_configuration voters = {.count = s->count};
 	char error[WAL_ERROR_MAX];
-	struct wal *w = log_open(s, v, error);
+	struct wal *w = v->refused ? NULL : log_open(s, v, error);
 	struct raft_params p = {
 	    .self = id_of(v->number),
-	    .voters = voters,
-	    .voter_count = s->count,
+	    .configurations = &voters,
+	    .configuration_count = 1,
 	    .election_ticks = ELECTION_TICKS,
 	    .heartbeat_ticks = 2,
 	    .inflight_max = 8,
@@ -135,12 +135,13 @@ raftd_start(struct sim *s, struct server *v)
 	image_take(&v->durable, w);
 	v->written_in_flight = false;
 	for (unsigned i = 0; i < s->count; i++)
-		voters[i] = id_of(i);
+		voters.members[i] = (struct raft_member){id_of(i), true};
 	p.hard = v->durable.hard;
 	p.log = wal_terms(w);
 	p.commit = v->snapshots[0].index;
 	if (p.commit > p.log->last)
-		failed(s, "server %u: the log ends with entry %" PRIu64 ", its snapshot with %" PRIu64, v->number, p.log->last, p.commit);
+		failed(s, "server %u: the log ends with entry %" PRIu64 ", its snapshot with %" PRIu64, v->number,
+		    p.log->last, p.commit);
 	r->raft = raft_new(&p);
 	r->tail = tail_new(raft_log(r->raft)->last);
 	r->snapshot_due = raftd_deliverable(r) + 30 + below(s, 150);
@@ -200,7 +201,7 @@ struct old_entries {
 	struct {
 		uint8_t type;
 		size_t at, size;
-	} *at;
+	} * at;
 	size_t count, size;
 };
 
@@ -292,8 +293,8 @@ messages_send(struct sim *s, struct server *v)
 	while (raft_message(v->raftd.raft, &m)) {
 		said = MAX(said, m.type == RAFT_VOTE_REPLY && !m.reject ? SAID_VOTE : SAID_SOMETHING);
 		if (m.term > v->durable.hard.term)
-			failed(s, "durability: server %u speaks in term %" PRIu64 ", only %" PRIu64 " is saved", v->number,
-			    m.term, v->durable.hard.term);
+			failed(s, "durability: server %u speaks in term %" PRIu64 ", only %" PRIu64 " is saved",
+			    v->number, m.term, v->durable.hard.term);
 		if (!message_send(s, v, &m)) {
 			disk_failed(s, v);
 			return -1;
@@ -359,8 +360,8 @@ raftd_disk_sync(struct sim *s, struct server *v, const struct event *e)
 {
 	if (e->value != v->boot)
 		return;
-	if (!PLANTED_HERE(SYNC_SKIPPED) &&
-	    (disk_sync(&v->disk, (int)e->note->a) == -1 || (e->note->b && disk_sync_directory(&v->disk) == -1)))
+	if (!PLANTED_HERE(SYNC_SKIPPED) && (disk_sync(&v->disk.top, (int)e->note->a) == -1 ||
+					       (e->note->b && disk_sync_directory(&v->disk.top, NULL) == -1)))
 		failed(s, "server %u: the disk does not sync", v->number);
 	if (e->life != v->raftd.life)
 		return;
@@ -572,7 +573,8 @@ pull_feed(struct sim *s, struct server *v)
 		place = mp_open_array(&n->bytes);
 		if (r->pull_next >= tail_first(r->tail))
 			into.count = tail_elements_put(r->tail, r->pull_next, last, PULL_BYTES_MAX, &n->bytes);
-		else if (wal_read(r->wal, r->pull_next, MIN(last, tail_first(r->tail) - 1), on_element_read, &into, error) == -1) {
+		else if (wal_read(r->wal, r->pull_next, MIN(last, tail_first(r->tail) - 1), on_element_read, &into,
+			     error) == -1) {
 			if (!v->damaged)
 				failed(s, "server %u can not read its log: %s", v->number, error);
 			note_free(n);
@@ -624,7 +626,8 @@ on_snapshot_made(struct sim *s, struct server *v, struct event *e)
 	const struct terms *log = raft_log(r->raft);
 	struct note *n = e->note;
 
-	if (n->a <= v->snapshots[0].index || n->a > raftd_deliverable(r) || (n->a >= log->base_index && terms_at(log, n->a) != n->b)) {
+	if (n->a <= v->snapshots[0].index || n->a > raftd_deliverable(r) ||
+	    (n->a >= log->base_index && terms_at(log, n->a) != n->b)) {
 		r->snapshotting = false;
 		return;
 	}
@@ -692,6 +695,7 @@ on_note(struct sim *s, struct server *v, struct event *e)
 	case NOTE_READ:
 		if (r->read_count < COUNTOF(r->reads)) {
 			r->reads[r->read_count].id = n->a;
+			r->reads[r->read_count].needed = s->acknowledged;
 			r->reads[r->read_count].term = raft_term(r->raft);
 			r->reads[r->read_count].round = raft_read_begin(r->raft, &r->reads[r->read_count].index);
 			r->read_count++;
@@ -737,13 +741,19 @@ reads_answer(struct sim *s, struct server *v)
 	struct raftd *r = &v->raftd;
 
 	for (size_t i = 0; i < r->read_count;) {
-		bool leads = r->reads[i].round != 0 && raft_role(r->raft) == RAFT_LEADER && raft_term(r->raft) == r->reads[i].term;
+		bool leads = r->reads[i].round != 0 && raft_role(r->raft) == RAFT_LEADER &&
+			     raft_term(r->raft) == r->reads[i].term;
 		struct note *n;
 
 		if (leads && raft_round(r->raft) < r->reads[i].round) {
 			i++;
 			continue;
 		}
+		if (leads && r->reads[i].index < r->reads[i].needed)
+			failed(s,
+			    "linearizable reads: server %u reads entry %" PRIu64 " after a round, %" PRIu64
+			    " was acknowledged before it",
+			    v->number, r->reads[i].index, r->reads[i].needed);
 		n = note_new(NOTE_READ_DONE);
 		n->a = r->reads[i].id;
 		n->b = leads ? r->reads[i].index : 0;
@@ -761,7 +771,8 @@ on_tick(struct sim *s, struct server *v)
 	event_put(s, s->now + v->tick_every, EVENT_TICK, v->number, r->life, 0, NULL);
 	if (s->eager > 0 && raft_role(r->raft) == RAFT_FOLLOWER && chance(s, s->eager))
 		raft_campaign(r->raft);
-	if (raft_role(r->raft) == RAFT_LEADER && s->count > 1 && (chance(s, 100) || (r->connection == 0 && below(s, 10) == 0)))
+	if (raft_role(r->raft) == RAFT_LEADER && s->count > 1 &&
+	    (chance(s, 100) || (r->connection == 0 && below(s, 10) == 0)))
 		s->totals.transfers += raft_transfer(r->raft, id_of((unsigned)below(s, s->count)));
 	if (!r->snapshotting && r->connection != 0 && raftd_deliverable(r) >= r->snapshot_due) {
 		r->snapshotting = true;

@@ -2,6 +2,7 @@
  * sim.c - time, chance and events of the simulated cluster, and the run of one seed (contract: cluster.h)
  */
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,12 +112,16 @@ heap_put(struct sim *s, struct event e)
 }
 
 void
-event_put(struct sim *s, uint64_t at, enum event_kind kind, unsigned server, uint32_t life, uint64_t value,
-    struct note *note)
+event_put(
+    struct sim *s, uint64_t at, enum event_kind kind, unsigned server, uint32_t life, uint64_t value, struct note *note)
 {
-	heap_put(s,
-	    (struct event){
-		.at = at, .order = s->order++, .kind = kind, .server = (uint8_t)server, .life = life, .value = value, .note = note});
+	heap_put(s, (struct event){.at = at,
+			.order = s->order++,
+			.kind = kind,
+			.server = (uint8_t)server,
+			.life = life,
+			.value = value,
+			.note = note});
 }
 
 /* The process is stopped: what comes to it waits, in the order in which it was sent. */
@@ -186,7 +191,8 @@ of_catalogd(struct sim *s, struct server *v, struct event *e)
 			struct note *n = note_new(OUTCOME_NOT_SENT);
 
 			n->a = e->value & UINT32_MAX;
-			event_put(s, s->now + 1 + below(s, MS), EVENT_RPC_ANSWER, from, s->servers[from].catalogd.life, v->number, n);
+			event_put(s, s->now + 1 + below(s, MS), EVENT_RPC_ANSWER, from, s->servers[from].catalogd.life,
+			    v->number, n);
 		}
 	} else if (e->kind == EVENT_REQUEST ? c->alive : c->alive && e->life == c->life) {
 		if (c->paused_until > s->now) {
@@ -325,6 +331,14 @@ sim_free(struct sim *s)
 	free(s->ops);
 	free(s->committed);
 	free(s->entries);
+}
+
+/* Memory is not given back to the kernel between seeds: it would be asked for again at once. */
+void
+simulation_begin(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
 uint64_t
