@@ -7,6 +7,10 @@
  *
  *	suite_planted_sim [mistake]
  */
+#ifndef SIM_PLANTS /* a compiler that only looks at it */
+#define SIM_PLANTS
+#endif
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
