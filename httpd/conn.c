@@ -1,16 +1,13 @@
 /*
- * conn.c - HTTP/1 connections (contract: conn.h; callers: main.c, reply.c)
+ * conn.c - HTTP/1 connections: their life, deadlines, output (contract: conn.h, conn_private.h; input: conn_in.c; callers: main.c, reply.c)
  *
- * Reading goes into one buffer of the process; only what can not be handled yet (half a message, requests behind the one that is
- * being answered) is copied into a buffer of the connection's own, which is given back when it is empty. An answer is written at once by
- * one writev; what the socket does not take is kept, and while anything is kept no further request is looked at.
- *
- * Callbacks may end the connection they came by: while a connection is worked on (busy > 0), ending it only marks it dead.
+ * An answer is written at once by one call; what the socket does not take is kept, and while anything is kept no further request is looked
+ * at.
  *
  * Deadlines are coarse (half a second) and kept in one list, walked by one timer that runs only while the list has members: a parked or
  * idle connection has none.
  */
-#include "conn.h"
+#include "conn_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,72 +16,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "client.h"
-#include "listener.h"
-#include "log.h"
 #include "mem.h"
 
 #define MODULE "agent.http"
-#define READ_BYTES (64u * 1024)
 #define TICK_S 0.5
-#define LISTENERS_MAX 64
 #define OUT_BYTES_MAX (300u * 1024 * 1024)
-#define REFUSED_MAX 64                      /* refused connections that linger at a time */
-#define LINGER_BYTES_MAX (8u * 1024 * 1024) /* swallowed after an early answer */
+#define REFUSED_MAX 64 /* refused connections that linger at a time */
 
-enum state { READING, ANSWERING, STREAMING, LINGERING };
-
-/* A message that has not come as a whole: its head is known, its body is not there. */
-struct message {
-	http_parser parser; /* chunked: where the body stands */
-	struct buf body;    /* chunked: what it decoded to */
-	size_t body_max;
-	size_t head_size;
-};
-
-struct conn {
-	struct ev_io io;
-	struct conns *all;
-	struct conn *prev, *next;           /* of all connections */
-	struct conn *slow_prev, *slow_next; /* of those with a deadline */
-	struct client *client;              /* NULL: a local socket, or refused */
-	struct exchange x;
-	struct buf in;
-	struct message *message;
-	size_t scanned;
-	struct buf out;
-	size_t sent; /* of out, or of out and then blob */
-	struct blob *blob;
-	double deadline;
-	size_t lingered;
-	uint16_t port;
-	uint8_t family;
-	uint8_t state;
-	uint8_t busy;
-	bool dead, has_deadline, eof, close_after, refused, throttled;
-};
-
-struct conns {
-	struct ev_loop *loop;
-	const struct conn_handler *handler;
-	size_t head_bytes_max, in_bytes_max;
-	unsigned per_client_max;
-	struct conn *first;
-	struct conn *slow; /* those with a deadline */
-	struct ev_timer tick;
-	struct listener *listeners[LISTENERS_MAX];
-	size_t listener_count;
-	struct clients *clients;
-	struct conn *free_list;
-	struct message *free_messages;
-	size_t count, refused;
-	bool stopping;
-	struct log_limit refused_log;
-	uint8_t input[READ_BYTES];
-};
-
-static void conn_close(struct conn *c);
-static void conn_work(struct conn *c, struct bytes fresh);
 static void on_io(struct ev_loop *loop, struct ev_io *w, int events);
 
 struct blob *
@@ -109,8 +47,8 @@ blob_release(struct blob *b)
 
 /* ---- deadlines ---- */
 
-static void
-deadline_clear(struct conn *c)
+void
+conn_deadline_clear(struct conn *c)
 {
 	struct conns *cs = c->all;
 
@@ -127,8 +65,8 @@ deadline_clear(struct conn *c)
 		ev_timer_stop(cs->loop, &cs->tick);
 }
 
-static void
-deadline_set(struct conn *c, double seconds)
+void
+conn_deadline_set(struct conn *c, double seconds)
 {
 	struct conns *cs = c->all;
 
@@ -164,28 +102,28 @@ on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 
 /* ---- life ---- */
 
-static struct message *
-message_new(struct conns *cs)
+struct conn_message *
+conn_message_new(struct conns *cs)
 {
-	struct message *m = cs->free_messages;
+	struct conn_message *m = cs->free_messages;
 
 	if (m != NULL)
-		cs->free_messages = *(struct message **)m;
+		cs->free_messages = *(struct conn_message **)m;
 	else
 		m = xmalloc(sizeof *m);
 	memset(m, 0, sizeof *m);
 	return m;
 }
 
-static void
-message_drop(struct conn *c)
+void
+conn_message_drop(struct conn *c)
 {
-	struct message *m = c->message;
+	struct conn_message *m = c->message;
 
 	if (m == NULL)
 		return;
 	buf_free(&m->body);
-	*(struct message **)m = c->all->free_messages;
+	*(struct conn_message **)m = c->all->free_messages;
 	c->all->free_messages = m;
 	c->message = NULL;
 }
@@ -208,14 +146,14 @@ exchange_end(struct conn *c)
 	x->answer = NULL;
 }
 
-static void
+void
 conn_free(struct conn *c)
 {
 	struct conns *cs = c->all;
 
 	exchange_end(c);
-	deadline_clear(c);
-	message_drop(c);
+	conn_deadline_clear(c);
+	conn_message_drop(c);
 	buf_free(&c->in);
 	buf_free(&c->out);
 	blob_release(c->blob);
@@ -236,7 +174,7 @@ conn_free(struct conn *c)
 	cs->free_list = c;
 }
 
-static void
+void
 conn_close(struct conn *c)
 {
 	c->dead = true;
@@ -256,8 +194,7 @@ conn_events(struct conn *c, int events)
 	}
 }
 
-/* What the connection waits for now. */
-static void
+void
 conn_arm(struct conn *c)
 {
 	int events = 0;
@@ -269,8 +206,7 @@ conn_arm(struct conn *c)
 	conn_events(c, events);
 }
 
-/* Our answer is out and the connection ends: after an early answer the client may still be sending, and a reset would eat the answer. */
-static void
+void
 conn_finish(struct conn *c)
 {
 	if (c->eof || c->state == LINGERING || shutdown(c->io.fd, SHUT_WR) == -1) {
@@ -280,14 +216,14 @@ conn_finish(struct conn *c)
 	c->state = LINGERING;
 	c->throttled = false;
 	buf_free(&c->in);
-	message_drop(c);
-	deadline_set(c, CONN_LINGER_S);
+	conn_message_drop(c);
+	conn_deadline_set(c, CONN_LINGER_S);
 	conn_arm(c);
 }
 
 /* ---- output ---- */
 
-static size_t
+size_t
 conn_unsent(const struct conn *c)
 {
 	return c->out.used + (c->blob == NULL ? 0 : c->blob->size) - c->sent;
@@ -315,7 +251,7 @@ conn_flush(struct conn *c)
 		if (n == -1)
 			return -1;
 		c->sent += (size_t)n;
-		deadline_set(c, CONN_STALL_S);
+		conn_deadline_set(c, CONN_STALL_S);
 	}
 	if (conn_unsent(c) > 0) {
 		/* A stream's buffer may never be empty: give back what is done. */
@@ -329,17 +265,16 @@ conn_flush(struct conn *c)
 	blob_release(c->blob);
 	c->blob = NULL;
 	c->sent = 0;
-	deadline_clear(c);
+	conn_deadline_clear(c);
 	return 0;
 }
 
-/* After bytes were put out or taken by the socket: goes on with the connection. */
-static void
+void
 conn_advance(struct conn *c)
 {
 	if (conn_unsent(c) > 0) {
 		if (!c->has_deadline)
-			deadline_set(c, CONN_STALL_S);
+			conn_deadline_set(c, CONN_STALL_S);
 	} else if (c->busy > 0) {
 		return; /* conn_work goes on */
 	} else if (c->state == READING && (c->close_after || (c->eof && c->in.used == 0))) {
@@ -352,8 +287,7 @@ conn_advance(struct conn *c)
 	conn_arm(c);
 }
 
-/* Writes head and body (or blob) now as far as it goes, keeps the rest. -1: the connection is gone. */
-static int
+int
 conn_put(struct conn *c, struct bytes head, struct bytes body, struct blob *blob)
 {
 	struct iovec iov[2] = {{(void *)(uintptr_t)head.data, head.size}, {(void *)(uintptr_t)body.data, body.size}};
@@ -453,8 +387,7 @@ conn_stream_end(struct exchange *x)
 	conn_answered(x->conn, 0, true);
 }
 
-/* An answer that this file gives by itself; what follows on the connection can not be understood. */
-static void
+void
 conn_refuse(struct conn *c, const struct http1_error *e)
 {
 	char head[256];
@@ -469,261 +402,6 @@ conn_refuse(struct conn *c, const struct http1_error *e)
 		conn_close(c);
 	else
 		conn_advance(c);
-}
-
-/* ---- input ---- */
-
-static void
-dispatch(struct conn *c, const struct http1_head *head, struct bytes body, bool too_large, uint64_t body_size)
-{
-	struct incoming in = {.head = head, .body = body, .too_large = too_large, .body_size = body_size};
-
-	c->scanned = 0;
-	deadline_clear(c);
-	c->state = ANSWERING;
-	if (too_large || !head->keep_alive)
-		c->close_after = true;
-	c->x = (struct exchange){.conn = c};
-	c->all->handler->dispatch(&c->x, &in);
-}
-
-/* A body of announced length. Returns the bytes of in that the message takes, 0: more is wanted. */
-static size_t
-take_plain(struct conn *c, struct bytes in, const struct http1_head *head, size_t body_max)
-{
-	if (head->length > body_max) {
-		dispatch(c, head, bytes_of(NULL, 0), true, head->length);
-		return in.size;
-	}
-	if (in.size - head->size < head->length)
-		return 0;
-	dispatch(c, head, bytes_of(in.data + head->size, (size_t)head->length), false, head->length);
-	return head->size + (size_t)head->length;
-}
-
-/* A chunked body: its bytes are decoded as they come. Returns the bytes of in that are done with; *more: all, and the message goes on. */
-static size_t
-take_chunked(struct conn *c, struct bytes in, const struct http1_head *head, bool *more, bool *bad)
-{
-	struct message *m = c->message;
-	struct buf whole;
-	size_t used;
-	int got = http1_body(&m->parser, bytes_of(in.data + m->head_size, in.size - m->head_size), &m->body, &used);
-
-	*more = *bad = false;
-	used += m->head_size;
-	if (got == HTTP1_BAD) {
-		*bad = true;
-		return in.size;
-	}
-	if (got == HTTP1_DONE || m->body.overflow) {
-		whole = m->body;
-		m->body = (struct buf){0};
-		message_drop(c);
-		if (whole.overflow)
-			dispatch(c, head, bytes_of(NULL, 0), true, (uint64_t)whole.max + 1);
-		else
-			dispatch(c, head, buf_bytes(&whole), false, whole.used);
-		buf_free(&whole);
-		return used;
-	}
-	*more = true;
-	return used;
-}
-
-/* Keeps size bytes at the front of in alone; in may lie in c->in itself. */
-static void
-conn_keep(struct conn *c, struct bytes in, size_t size)
-{
-	if (size == 0) {
-		buf_free(&c->in);
-	} else if (c->in.used > 0 && in.data >= c->in.data && in.data < c->in.data + c->in.used) {
-		buf_consume(&c->in, (size_t)(in.data - c->in.data));
-		c->in.used = size;
-	} else {
-		buf_init(&c->in, c->all->in_bytes_max);
-		buf_put(&c->in, in.data, size);
-	}
-}
-
-/* Answers what needs no thought. Returns the bytes of the request, 0: it is to be looked at. */
-static size_t
-take_known(struct conn *c, struct bytes in)
-{
-	size_t used = 0;
-	struct bytes answer = c->all->handler->known(in, &used);
-
-	if (answer.size == 0)
-		return 0;
-	c->scanned = 0;
-	deadline_clear(c);
-	if (conn_put(c, answer, bytes_of(NULL, 0), NULL) == -1)
-		conn_close(c);
-	else
-		conn_advance(c);
-	return used;
-}
-
-/* One message from the front of in. Returns the bytes it used, 0: more input is wanted; *keep bytes are to be kept for then. */
-static size_t
-take_message(struct conn *c, struct bytes in, size_t *keep)
-{
-	static const char CONTINUE[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	struct conns *cs = c->all;
-	struct http1_head head;
-	struct http1_error error;
-	size_t used, body_max, scanned = c->message == NULL ? c->scanned : 0;
-	bool more, bad;
-	int got;
-
-	*keep = in.size;
-	if (c->message == NULL && (used = take_known(c, in)) > 0)
-		return used;
-	got = http1_parse(in, cs->head_bytes_max, &scanned, &head, &error);
-	c->scanned = scanned;
-	if (got == HTTP1_BAD) {
-		conn_refuse(c, &error);
-		return in.size;
-	}
-	if (got == HTTP1_INCOMPLETE)
-		return 0;
-	body_max = cs->handler->body_max(&head);
-	if (!head.chunked) {
-		used = take_plain(c, in, &head, body_max);
-		if (used > 0) {
-			message_drop(c);
-			return used;
-		}
-	}
-	if (c->message == NULL) {
-		c->message = message_new(cs);
-		c->message->parser = head.parser;
-		c->message->head_size = head.size;
-		buf_init(&c->message->body, body_max);
-		if (head.expect_continue && in.size == head.size &&
-		    conn_put(c, bytes_str(CONTINUE), bytes_of(NULL, 0), NULL) == -1) {
-			conn_close(c);
-			return in.size;
-		}
-	}
-	if (!head.chunked)
-		return 0;
-	used = take_chunked(c, in, &head, &more, &bad);
-	if (bad) {
-		error = (struct http1_error){400, "400 Bad Request"};
-		conn_refuse(c, &error);
-		return in.size;
-	}
-	if (more) {
-		*keep = head.size; /* what came of the body has moved to the message */
-		return 0;
-	}
-	return used;
-}
-
-/* Handles the messages in fresh (or, if that is empty, in the connection's own buffer, which holds all that came before). */
-static void
-conn_work(struct conn *c, struct bytes fresh)
-{
-	struct bytes in = c->in.used > 0 ? buf_bytes(&c->in) : fresh;
-	size_t keep = in.size;
-
-	c->busy++;
-	while (!c->dead && c->state == READING && !c->close_after && in.size > 0 && conn_unsent(c) == 0) {
-		size_t used = take_message(c, in, &keep);
-
-		if (used == 0)
-			break;
-		in = bytes_of(in.data + used, in.size - used);
-		keep = in.size;
-	}
-	c->busy--;
-	if (c->dead) {
-		conn_free(c);
-		return;
-	}
-	conn_keep(c, in, keep);
-	if (c->state == READING && conn_unsent(c) == 0) {
-		if (c->close_after || c->eof) {
-			conn_finish(c);
-			return;
-		}
-		/* A head has one deadline, however slowly it trickles in; a body one for each piece. */
-		if (c->in.used > 0 && (c->message != NULL || !c->has_deadline))
-			deadline_set(c, CONN_STALL_S);
-	}
-	c->throttled = (c->state != READING || conn_unsent(c) > 0) && c->in.used > CONN_AHEAD_BYTES;
-	conn_arm(c);
-}
-
-/* The client has closed its side. */
-static void
-conn_ended(struct conn *c)
-{
-	c->eof = true;
-	/* A wait is given up; a question that is under way is answered to a half-closed client. */
-	if (c->state == ANSWERING && !c->x.waits) {
-		conn_arm(c);
-		return;
-	}
-	if (c->state == READING && conn_unsent(c) > 0) {
-		conn_arm(c);
-		return;
-	}
-	conn_close(c);
-}
-
-static void
-conn_linger(struct conn *c, size_t n)
-{
-	c->lingered += n;
-	if (c->lingered > LINGER_BYTES_MAX)
-		conn_close(c);
-}
-
-static void
-conn_read(struct conn *c)
-{
-	struct conns *cs = c->all;
-	bool own = c->in.used > 0 && c->state != LINGERING;
-	uint8_t *to = cs->input;
-	ssize_t n;
-
-	if (c->eof) {
-		conn_close(c);
-		return;
-	}
-	if (own && (to = buf_space(&c->in, READ_BYTES)) == NULL) {
-		conn_close(c);
-		return;
-	}
-	n = recv(c->io.fd, to, READ_BYTES, 0);
-	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-		return;
-	if (n == -1) {
-		conn_close(c);
-		return;
-	}
-	if (n == 0) {
-		conn_ended(c);
-		return;
-	}
-	if (c->state == LINGERING) {
-		conn_linger(c, (size_t)n);
-		return;
-	}
-	if (own)
-		buf_commit(&c->in, (size_t)n);
-	if (c->state == READING && conn_unsent(c) == 0) {
-		conn_work(c, bytes_of(cs->input, (size_t)n));
-		return;
-	}
-	if (!own)
-		conn_keep(c, bytes_of(cs->input, (size_t)n), (size_t)n);
-	if (c->in.used > CONN_AHEAD_BYTES) {
-		c->throttled = true;
-		conn_arm(c);
-	}
 }
 
 static void
@@ -821,8 +499,8 @@ accepted(void *ctx, int fd, const union net_addr *peer)
 void
 conns_listen(struct conns *cs, int fd)
 {
-	if (cs->listener_count == LISTENERS_MAX)
-		panic("httpd: over %d listening sockets", LISTENERS_MAX);
+	if (cs->listener_count == CONN_LISTENERS_MAX)
+		panic("httpd: over %d listening sockets", CONN_LISTENERS_MAX);
 	cs->listeners[cs->listener_count++] = listener_new(cs->loop, fd, accepted, cs);
 }
 
@@ -835,7 +513,7 @@ conns_new(struct ev_loop *loop, const struct conn_handler *handler, size_t head_
 	cs->clients = clients_new();
 	cs->handler = handler;
 	cs->head_bytes_max = head_bytes_max;
-	cs->in_bytes_max = head_bytes_max + CONN_BODY_BYTES_MAX + CONN_AHEAD_BYTES + 2 * READ_BYTES;
+	cs->in_bytes_max = head_bytes_max + CONN_BODY_BYTES_MAX + CONN_AHEAD_BYTES + 2 * CONN_READ_BYTES;
 	ev_init(&cs->tick, on_tick);
 	cs->tick.repeat = TICK_S;
 	cs->tick.data = cs;
@@ -881,9 +559,9 @@ conns_free(struct conns *cs)
 	}
 	clients_free(cs->clients);
 	while (cs->free_messages != NULL) {
-		struct message *m = cs->free_messages;
+		struct conn_message *m = cs->free_messages;
 
-		cs->free_messages = *(struct message **)m;
+		cs->free_messages = *(struct conn_message **)m;
 		free(m);
 	}
 	free(cs);
