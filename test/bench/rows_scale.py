@@ -116,7 +116,9 @@ def p99(latencies):
 
 def memory_after(bench):
     suite = bench.suite
-    total = suite.settled_pss_kib() * 1024 / 1e6
-    store = suite.store_pss_kib() * 1024 / 1e6
+    suite.settled_pss_kib()
+    memory = suite.memory()
+    store, rest = (sum(one[i] for one in memory.values()) * 1024 / 1e6 for i in (0, 1))
+    largest = sorted(memory, key=lambda name: -memory[name][1])[:2]
     bench.report.row("PSS after all this, without the pages of data.mdb", "<= 20 MB",
-                     f"{total - store:.1f} MB, data.mdb {store:.1f} MB")
+                     f"{rest:.1f} MB (" + ", ".join(f"{name} {memory[name][1] * 1024 / 1e6:.1f}" for name in largest) + f"), data.mdb {store:.1f} MB")

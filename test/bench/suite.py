@@ -184,21 +184,25 @@ class Suite:
                 pass  # a helper that ended
         return total
 
-    def store_pss_kib(self):
-        """The part of it that is pages of the store's file, data.mdb."""
-        total = 0
+    def memory(self):
+        """By daemon: the PSS in KiB of pages of the store's file, data.mdb, and of all else."""
+        out = {}
         for pid in self.pids():
+            found = cpu_of(pid)
             try:
                 with open(f"/proc/{pid}/smaps") as f:
-                    inside = False
+                    store, rest, inside = 0, 0, False
                     for line in f:
-                        if line[0] in "0123456789abcdef" and "-" in line.split(" ", 1)[0]:
+                        if line[0] in "0123456789abcdef":
                             inside = line.rstrip().endswith("/data.mdb")
-                        elif inside and line.startswith("Pss:"):
-                            total += int(line.split()[1])
+                        elif line.startswith("Pss:"):
+                            store, rest = store + int(line.split()[1]) * inside, rest + int(line.split()[1]) * (not inside)
             except OSError:
-                pass
-        return total
+                continue
+            if found is not None:
+                before = out.get(found[0], (0, 0))
+                out[found[0]] = before[0] + store, before[1] + rest
+        return out
 
     def settled_pss_kib(self):
         """PSS when it has stopped to grow: three readings in a row within 0.5 %."""
