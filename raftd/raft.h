@@ -234,8 +234,10 @@ void raft_step(struct raft *r, const struct raft_message *m, struct raft_accepte
 
 /* Leader or not: the newest snapshot of this server, durable; it is sent to whom the log can not serve. index 0: there is none. size is not 0. */
 void raft_snapshot_set(struct raft *r, uint64_t index, uint64_t term, uint64_t size);
-/* A follower is being sent this snapshot: its file should stay. */
+/* A follower is being sent this snapshot: its file should stay, else that begins again with a newer one. */
 bool raft_snapshot_used(const struct raft *r, uint64_t index);
+/* It can not be read, or is not there any more: nobody is sent it. */
+void raft_snapshot_gone(struct raft *r, uint64_t index);
 
 /* A chunk that was taken is kept, up to here. */
 void raft_snapshot_chunk_done(struct raft *r, uint64_t index, uint64_t term, uint64_t offset_end);

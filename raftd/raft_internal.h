@@ -33,6 +33,7 @@ struct inflight {
 struct sending {
 	uint64_t index, term, size;
 	uint64_t kept, next; /* offsets: kept there; of the next chunk */
+	uint64_t kept_round; /* of the word that said so */
 	uint32_t elapsed;    /* ticks without progress */
 };
 

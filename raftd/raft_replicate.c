@@ -74,7 +74,7 @@ sending_begin(struct raft *r, struct progress *p)
 	p->state = RAFT_SENDING;
 	p->paused = false;
 	stream_forget(p);
-	p->sending = (struct sending){r->snapshot_index, r->snapshot_term, r->snapshot_size, 0, 0, 0};
+	p->sending = (struct sending){r->snapshot_index, r->snapshot_term, r->snapshot_size, 0, 0, 0, 0};
 	return true;
 }
 
@@ -113,6 +113,16 @@ raft_snapshot_set(struct raft *r, uint64_t index, uint64_t term, uint64_t size)
 	r->snapshot_index = size == 0 ? 0 : index;
 	r->snapshot_term = term;
 	r->snapshot_size = size;
+}
+
+void
+raft_snapshot_gone(struct raft *r, uint64_t index)
+{
+	if (r->snapshot_index == index)
+		r->snapshot_index = 0;
+	for (size_t i = 0; i < r->member_count; i++)
+		if (r->members[i].state == RAFT_SENDING && r->members[i].sending.index == index)
+			r->members[i].state = RAFT_PROBE; /* the next feed looks for another one */
 }
 
 bool
@@ -322,6 +332,27 @@ replicate_append_reply(struct raft *r, const struct raft_message *m)
 		matched(r, p, m->index);
 }
 
+/*
+ * How much it has kept. A follower's rounds never fall, nor does what it has kept: where a later round comes with less, it has lost what it
+ * had (a restart), and goes on from there.
+ */
+static void
+kept(struct raft *r, struct progress *p, uint64_t offset, uint64_t round)
+{
+	struct sending *s = &p->sending;
+
+	if (offset > s->kept) {
+		s->next = MAX(s->next, offset);
+		s->elapsed = 0;
+	} else if (offset < s->kept && round > s->kept_round)
+		s->next = offset;
+	else
+		return;
+	s->kept = offset;
+	s->kept_round = MAX(s->kept_round, round);
+	feed(r, p, false);
+}
+
 void
 replicate_snapshot_reply(struct raft *r, const struct raft_message *m)
 {
@@ -331,28 +362,19 @@ replicate_snapshot_reply(struct raft *r, const struct raft_message *m)
 	if (p == NULL || p->state != RAFT_SENDING || m->index != p->sending.index)
 		return;
 	s = &p->sending;
-	if (m->reject) {
-		/* nothing kept before: chunks have overtaken each other, or it has no space; it is tried again when time has passed */
-		p->paused |= s->kept > 0;
-		if (s->kept > 0)
-			s->kept = s->next = s->elapsed = 0;
-		return;
-	}
 	if (m->offset > s->size) {
 		r->refused++;
 		return;
 	}
-	if (m->offset == s->size) {
+	if (m->reject) {
+		/* nothing kept before: chunks have overtaken each other, or it has no space; it is tried again when time has passed */
+		p->paused |= s->kept > 0 && m->round > s->kept_round;
+		kept(r, p, 0, m->round);
+	} else if (m->offset == s->size) {
 		probe(p, s->index + 1);
 		matched(r, p, s->index);
-		return;
-	}
-	if (m->offset <= s->kept)
-		return;
-	s->kept = m->offset;
-	s->next = MAX(s->next, s->kept);
-	s->elapsed = 0;
-	feed(r, p, false);
+	} else
+		kept(r, p, m->offset, m->round);
 }
 
 /* ---- time ---- */

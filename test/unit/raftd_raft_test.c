@@ -15,7 +15,7 @@
  *	stalled N 0|1		the shell's word
  *	snapshot N index size	N has taken one		keep N		writes the chunks it has taken, installs what is whole
  *	installed N index term	a snapshot of N's own making is there		refuse N	the chunks it has taken can not be kept
- *	used N index
+ *	used N index		gone N index
  *	save N			writes and syncs what there is to save, until there is nothing
  *	begin N / done N / fail N	the steps of one save
  *	send N			its messages go to the network
@@ -220,7 +220,9 @@ command_snapshot(struct world *w, const char *name, unsigned i, const char *rest
 		for (size_t k = 0; k < n->chunk_count; k++)
 			raft_snapshot_refused(n->raft, n->chunks[k].index, n->chunks[k].log_term);
 		n->chunk_count = 0;
-	} else if (strcmp(name, "used") == 0)
+	} else if (strcmp(name, "gone") == 0)
+		raft_snapshot_gone(n->raft, a);
+	else if (strcmp(name, "used") == 0)
 		buf_printf(&w->out, "  %s\n", raft_snapshot_used(n->raft, a) ? "yes" : "no");
 	else
 		return false;

@@ -1,0 +1,25 @@
+/*
+ * raftd_members_planted_sim.c - known mistakes in changes of membership and in snapshots, which raftd_members_sim.c must catch (raftd_planted.h)
+ *
+ * Usage: raftd_members_planted_sim [number]
+ */
+#include "raftd_planted.h"
+
+#include "raftd_members_sim.c"
+
+static const struct planted mistakes[] = {
+    {CHANGES_TOGETHER, "a change is made while another one is not committed", 0},
+    {CHANGE_EARLY, "a change is made before an entry of the leader's own term is committed", 188},
+    {CONFIGURATION_LATE, "a configuration counts only when it is committed", 0},
+    {NON_VOTER_COUNTED, "what a non-voter answers counts", 0},
+    {COUNTED_AFTER_REMOVAL, "a leader that removes itself counts itself", 298},
+    {SNAPSHOT_OVER_NEWER, "a snapshot is installed over newer committed entries", 0},
+    {COMMIT_BY_CHUNK, "a snapshot's entries count as committed before it is installed", 0},
+    {TAIL_UNCOMPARED, "the log behind a snapshot is kept though the snapshot's last entry is another one", 0},
+};
+
+int
+main(int argc, char **argv)
+{
+	return planted_run(mistakes, COUNTOF(mistakes), run_seed, argc > 1 ? strtoul(argv[1], NULL, 10) : 0);
+}
