@@ -70,6 +70,8 @@ scrub_whole(struct store *s, uint64_t records_max, char error[STORE_ERROR_MAX])
 		records += store_count(t, (enum store_table)table);
 	for (int table = 0; table < STORE_TABLE_COUNT && result == 0 && records <= records_max; table++)
 		result = table_whole(t, (enum store_table)table, &before, error);
+	if (result == 0 && records <= records_max)
+		result = store_check_pages(t, error);
 	store_read_end(s);
 	buf_free(&before);
 	return result;

@@ -15,7 +15,7 @@
 struct scrub;
 
 /*
- * Reads every record of all tables: checksums, order of keys, and as many as each table is said to hold. Larger stores than records_max are left to
+ * Reads every record of all tables: checksums, order of keys, as many as each table is said to hold, and pages that are not free at the same time. Larger stores than records_max are left to
  * the slow scrub. -1: damage, error says where.
  */
 MUST_USE int scrub_whole(struct store *s, uint64_t records_max, char error[STORE_ERROR_MAX]);

@@ -30,6 +30,7 @@
 #include "log.h"
 #include "mem.h"
 #include "store_file.h"
+#include "store_pages.h"
 
 #define KEY_STORED_MAX (STORE_KEY_DIRECT_MAX + SHA256_BYTES)
 #define CRC_BYTES 4
@@ -268,8 +269,11 @@ open_marked(struct store *s, const struct store_options *options, char error[STO
 		snprintf(error, STORE_ERROR_MAX, "the file was cut");
 		return STORE_REBUILD;
 	}
-	if ((fail = tables_open(s, !options->copy)) != 0) {
+	/* A table that is not where it was is damage: made again it would be empty. */
+	if ((fail = tables_open(s, fresh && !options->copy)) != 0) {
 		snprintf(error, STORE_ERROR_MAX, "tables: %s", mdb_strerror(fail));
+		if (fail == MDB_NOTFOUND)
+			return STORE_REBUILD;
 		return result_of(fail) == STORE_FAILED ? STORE_UNAVAILABLE
 		       : result_of(fail) == STORE_FULL ? STORE_UNAVAILABLE
 						       : STORE_REBUILD;
@@ -715,6 +719,12 @@ store_count(struct store_txn *t, enum store_table table)
 	if (t->result != STORE_DONE || mdb_stat(t->txn, t->store->dbi[table], &stat_of_table) != 0)
 		return 0;
 	return stat_of_table.ms_entries;
+}
+
+int
+store_check_pages(struct store_txn *t, char error[STORE_ERROR_MAX])
+{
+	return store_pages_check(t->txn, t->store->dbi, STORE_TABLE_COUNT, error);
 }
 
 /* ---- scans ---- */

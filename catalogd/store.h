@@ -144,6 +144,8 @@ void store_put(struct store_txn *t, enum store_table table, struct bytes key, st
 /* true: there was one. */
 bool store_delete(struct store_txn *t, enum store_table table, struct bytes key);
 uint64_t store_count(struct store_txn *t, enum store_table table);
+/* Of what LMDB keeps for itself: are the pages that records stand in used once, and in their places? t: a read. -1: damage, error says where. */
+MUST_USE int store_check_pages(struct store_txn *t, char error[STORE_ERROR_MAX]);
 
 /*
  * All records of a table whose key begins with prefix (size 0: all), ascending; c->key and c->value are set by each true of

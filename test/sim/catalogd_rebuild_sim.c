@@ -711,7 +711,8 @@ life_after_damage(struct sim *s)
 		store_close(s->store, false);
 		rebuild(s, roll(&s->random, 2) == 0);
 	} else {
-		totals->harmless++;
+		totals->harmless += applied(s) > 0;
+		check(s, "damage, at a start that noticed nothing");
 	}
 	store_started(s->store);
 	while (good && applied(s) < ENTRIES)
