@@ -195,8 +195,14 @@ tables_open(struct store *s, bool create)
 	MDB_txn *txn;
 	int error = mdb_txn_begin(s->env, NULL, create ? 0 : MDB_RDONLY, &txn);
 
-	for (size_t i = 0; error == 0 && i < STORE_TABLE_COUNT; i++)
+	for (size_t i = 0; error == 0 && i < STORE_TABLE_COUNT; i++) {
+		unsigned flags = 0;
+
 		error = mdb_dbi_open(txn, table_names[i], create ? MDB_CREATE : 0, &s->dbi[i]);
+		/* None of ours has any: a flipped bit here would compare keys in another way. */
+		if (error == 0 && (error = mdb_dbi_flags(txn, s->dbi[i], &flags)) == 0 && flags != 0)
+			error = MDB_INCOMPATIBLE;
+	}
 	if (error != 0) {
 		mdb_txn_abort(txn);
 		return error;
@@ -766,7 +772,7 @@ store_next(struct store_cursor *c)
 {
 	struct bytes direct = bytes_of(c->prefix.data, MIN(c->prefix.size, (size_t)STORE_KEY_DIRECT_MAX));
 	MDB_cursor_op op;
-	MDB_val key, record;
+	MDB_val key, record = {0, NULL}; /* a damaged page may leave it as it is */
 	int error;
 
 	while (c->state != SCAN_OVER && c->txn->result == STORE_DONE) {

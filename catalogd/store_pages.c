@@ -15,6 +15,9 @@
 
 #define FREE_TABLE ((MDB_dbi)0) /* LMDB's own: transaction -> count, page numbers */
 #define PAGES_FIRST 2           /* behind the two meta pages */
+#define KIND_AT 10              /* in a page's head: 2 bytes, of which nothing else may be set */
+#define KIND_LEAF 2u
+#define KIND_OVERFLOW 4u
 
 struct pages {
 	uint8_t *free; /* a bit for each page */
@@ -54,14 +57,18 @@ free_add(struct pages *p, MDB_val list)
 	return 0;
 }
 
-/* at: somewhere in a page of the map. */
+/* at: somewhere in a page of the map, which should be of this kind. */
 static int
-page_check(struct pages *p, const uint8_t *at)
+page_check(struct pages *p, const uint8_t *at, unsigned kind)
 {
 	const uint8_t *start = (const uint8_t *)((uintptr_t)at & ~(uintptr_t)(p->page_bytes - 1));
+	uint16_t kind_found;
 	size_t page;
 
 	memcpy(&page, start, sizeof page);
+	memcpy(&kind_found, start + KIND_AT, sizeof kind_found);
+	if (kind_found != kind)
+		return wrong(p, "a page is of another kind", page);
 	if (page < PAGES_FIRST || page > p->last)
 		return wrong(p, "a page has a number that is none", page);
 	if (p->base == NULL)
@@ -78,7 +85,7 @@ table_walk(struct pages *p, MDB_txn *txn, MDB_dbi table)
 {
 	const uint8_t *last = NULL;
 	MDB_cursor *cursor;
-	MDB_val key, value;
+	MDB_val key = {0, NULL}, value = {0, NULL};
 	int error = mdb_cursor_open(txn, table, &cursor);
 
 	if (error != 0)
@@ -89,10 +96,10 @@ table_walk(struct pages *p, MDB_txn *txn, MDB_dbi table)
 		if (table == FREE_TABLE)
 			error = free_add(p, value);
 		else if (page != last) /* most records share their page with the one before */
-			error = page_check(p, key.mv_data);
+			error = page_check(p, key.mv_data, KIND_LEAF);
 		if (error == 0 && table != FREE_TABLE &&
 		    (size_t)((const uint8_t *)value.mv_data - page) >= p->page_bytes)
-			error = page_check(p, value.mv_data);
+			error = page_check(p, value.mv_data, KIND_OVERFLOW);
 		last = page;
 	}
 	mdb_cursor_close(cursor);
