@@ -80,7 +80,7 @@ struct raftlog {
 	struct buf
 	    stuck; /* elements that could not be committed yet, each behind its size in 4 bytes; bounded by the credit */
 	bool full; /* it is logged */
-	int64_t hold_ns, last_time_ns;
+	int64_t hold_ns, last_time_ns, apply_ns;
 	uint64_t reserve_bytes;
 	int64_t space_checked_ns;
 	bool space_low, space_logged;
@@ -99,6 +99,12 @@ bool
 raftlog_ready(const struct raftlog *l)
 {
 	return l->ready;
+}
+
+int64_t
+raftlog_apply_ns(const struct raftlog *l)
+{
+	return l->apply_ns;
 }
 
 size_t
@@ -384,6 +390,7 @@ element_apply(struct raftlog *l, struct bytes element)
 	char error[STORE_ERROR_MAX] = "";
 	bool verify = l->verify_first;
 	enum store_result result;
+	int64_t begun_ns;
 	int done;
 
 	store_read_end(store);
@@ -394,7 +401,9 @@ element_apply(struct raftlog *l, struct bytes element)
 	}
 	l->outcome_count = 0;
 	buf_clear(&l->replies);
+	begun_ns = monotime_now().ns;
 	done = apply_entries(l, element, &applied);
+	l->apply_ns += monotime_now().ns - begun_ns;
 	if (done == -1) {
 		store_abort(l->apply.txn);
 		rebuild(l, "the entries that follow are not those of the log");

@@ -41,6 +41,8 @@ struct proposal *raftlog_propose(
     struct raftlog *l, enum apply_type type, struct bytes body, proposal_done *done, void *ctx);
 /* The clock that entries proposed now are stamped with. */
 int64_t raftlog_time_ns(struct raftlog *l);
+/* What applying entries has taken in the life of this process, commits not counted: raftd judges by it how long a replay would take. */
+int64_t raftlog_apply_ns(const struct raftlog *l);
 size_t raftlog_waiting(const struct raftlog *l);
 
 #endif

@@ -450,6 +450,19 @@ handle_ping(struct ipc_stream *stream, struct bytes args, void *ctx)
 }
 
 static void
+handle_store_ping(struct ipc_stream *stream, struct bytes args, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+	struct buf body = BUF_INIT(64);
+
+	(void)args;
+	mp_put_map(&body, 1);
+	mp_put_kv_uint(&body, "ApplyNS", (uint64_t)raftlog_apply_ns(c->raftlog));
+	ipc_reply(stream, buf_bytes(&body));
+	buf_free(&body);
+}
+
+static void
 handle_subscribe(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
 	struct serve *s = serve_of(stream, ctx);
@@ -584,7 +597,7 @@ const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW)
     {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page}, {"Status.Ping", handle_ping},
     {"Status.Leader", stats_status_leader}, {"Status.Peers", stats_status_peers},
     {"Catalog.ListDatacenters", stats_list_datacenters}, {"Operator.RaftGetConfiguration", stats_raft_configuration},
-    {"Store.Ping", handle_ping}, {"Store.Snapshot", handle_snapshot}, LATER_METHODS(LATER_ROW)};
+    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot}, LATER_METHODS(LATER_ROW)};
 const size_t serve_method_count = COUNTOF(serve_methods);
 
 struct serve *

@@ -35,8 +35,9 @@
 #define SYNC_SLOW_S 1.0
 #define SNAPSHOT_LOOK_S 1.0
 #define SNAPSHOT_RETRY_S 10.0
-/* What catalogd can apply again in 5 s, by a careful guess: beyond this a snapshot is due whatever the threshold says. */
-#define REPLAY_ENTRIES_MAX 500000u
+/* A log that takes longer to apply or to read again than this is due for a snapshot, whatever the threshold says. */
+#define REPLAY_NS_MAX (5u * (uint64_t)NS_PER_S)
+#define REPLAY_ENTRY_NS (10 * (uint64_t)NS_PER_US) /* of those that were in the log at the start: a guess */
 #define REPLAY_BYTES_MAX (256u * 1024 * 1024)
 
 /* ---- log lines ---- */
@@ -405,6 +406,20 @@ node_snapshot_tell(struct node *n)
 	raft_snapshot_set(n->raft, newest->index, newest->term, newest->size_bytes);
 }
 
+void
+node_applied(struct node *n, uint64_t total_ns)
+{
+	if (n->applied_ns != UINT64_MAX)
+		n->replay_ns += total_ns >= n->applied_ns ? total_ns - n->applied_ns : total_ns;
+	n->applied_ns = total_ns;
+}
+
+static bool
+replay_is_long(const struct node *n)
+{
+	return n->replay_ns >= REPLAY_NS_MAX || n->snapshot_bytes >= REPLAY_BYTES_MAX;
+}
+
 static void
 on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 {
@@ -416,16 +431,17 @@ on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 	if (look) /* one to two intervals, so that servers do not all do it at once */
 		n->snapshot_due =
 		    ev_now(loop) + (double)n->snapshot_interval_ns / 1e9 * (1 + (double)random_below(1000) / 1000);
-	if (entries < n->snapshot_threshold && n->snapshot_bytes < REPLAY_BYTES_MAX) {
+	n->ops->ping(n->ctx); /* the answer counts at the next look */
+	if (entries < n->snapshot_threshold && !replay_is_long(n)) {
 		ev_timer_stop(loop, w); /* the next save starts it again */
 		return;
 	}
 	if (n->snapshotting || snapshots_busy(n->snapshots) || ev_now(loop) < n->snapshot_retry)
 		return;
-	if (!(look && entries >= n->snapshot_threshold) && entries < REPLAY_ENTRIES_MAX &&
-	    n->snapshot_bytes < REPLAY_BYTES_MAX)
+	if (!(look && entries >= n->snapshot_threshold) && !replay_is_long(n))
 		return;
 	n->snapshotting = true;
+	n->replay_ns_wanted = n->replay_ns;
 	n->ops->snapshot_wanted(n->ctx);
 }
 
@@ -458,6 +474,8 @@ on_snapshot_saved(void *ctx, const char *error)
 	}
 	n->snapshotting = false;
 	n->snapshot_bytes = 0;
+	n->replay_ns -= n->replay_ns_wanted;
+	n->replay_ns_wanted = 0;
 	node_snapshot_tell(n);
 	log_info(MODULE, "snapshot complete up to: index=%" PRIu64, node_snapshot_index(n));
 	log_shorten(n);
@@ -621,6 +639,8 @@ node_watch(struct node *n)
 	n->prepare.data = n->tick.data = n->mark.data = n->slow.data = n->space.data = n->snapshot_timer.data = n;
 	ev_prepare_start(n->loop, &n->prepare);
 	n->snapshot_due = ev_now(n->loop) + (double)n->snapshot_interval_ns / 1e9;
+	n->applied_ns = UINT64_MAX;
+	n->replay_ns = (node_last_index(n) - MIN(node_snapshot_index(n), node_last_index(n))) * REPLAY_ENTRY_NS;
 	ev_timer_again(n->loop, &n->snapshot_timer); /* the log may be long already */
 }
 

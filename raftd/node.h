@@ -26,7 +26,10 @@ struct node_ops {
 	void (*turned)(void *ctx);
 	/* A snapshot of the state machine is wanted; node_snapshot_take or node_snapshot_failed follows. */
 	void (*snapshot_wanted)(void *ctx);
-	/* Does whoever applies entries live? node_answered when it says so. Only asked where another voter could lead instead. */
+	/*
+	 * Does whoever applies entries live, and what has that taken? node_answered and node_applied when it says so. Asked where another voter
+	 * could lead instead, and while the log grows.
+	 */
 	void (*ping)(void *ctx);
 };
 
@@ -45,6 +48,8 @@ void node_configure(struct node *n, const struct conf *conf);
 /* Somebody who applies entries is there (or is not any more): without, this server does not stand for election. */
 void node_set_served(struct node *n, bool served);
 void node_answered(struct node *n);
+/* What applying has taken it in all; less than the last time: it counts anew. Decides, with other things, when a snapshot is due. */
+void node_applied(struct node *n, uint64_t total_ns);
 
 enum node_refusal { NODE_ACCEPTED, NODE_NOT_LEADER, NODE_TERM_CHANGED, NODE_NO_SPACE, NODE_TOO_MUCH };
 /*

@@ -58,6 +58,9 @@ struct node {
 	int64_t snapshot_interval_ns;
 	ev_tstamp snapshot_due, snapshot_retry; /* the threshold is looked at; not before this after a failure */
 	uint64_t snapshot_bytes;                /* data committed since the last one */
+	/* How long the entries behind the snapshot would be applied again: what it took the first time. */
+	uint64_t replay_ns, replay_ns_wanted; /* the second: when the snapshot under way was asked for */
+	uint64_t applied_ns;                  /* node_applied's last total; UINT64_MAX: none yet */
 	bool snapshotting;
 };
 

@@ -389,8 +389,10 @@ on_pong(void *ctx, const struct ipc_answer *answer)
 	struct serve *s = ctx;
 
 	s->ping = NULL;
-	if (answer->status == IPC_OK)
-		node_answered(s->node);
+	if (answer->status != IPC_OK)
+		return;
+	node_answered(s->node);
+	node_applied(s->node, mp_find_uint(answer->body, "ApplyNS"));
 }
 
 static void
