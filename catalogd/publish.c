@@ -21,7 +21,16 @@
 #include "mem.h"
 
 #define MODULE "agent.server"
+#define DIRECTORY_BYTES_MAX 256
 #define COUNTER WATCH_KIND_COUNT /* the kind of counters, beside those of watch.h */
+
+/* A directory of keys and the slots of all its prefixes: entries of one batch are often about keys of one directory. */
+struct directory {
+	size_t size;
+	unsigned count; /* of slots; 0: none is remembered */
+	uint32_t slots[PUBLISH_DEPTH_MAX + 1];
+	uint8_t name[DIRECTORY_BYTES_MAX];
+};
 
 struct publish {
 	struct page *page;
@@ -29,6 +38,7 @@ struct publish {
 	bool asking;
 	bool lost; /* the answer being made depends on more than a claim can name */
 	struct page_claim claim;
+	struct directory directory; /* of the key touched last */
 };
 
 static uint32_t
@@ -161,16 +171,40 @@ next_prefix(struct bytes key, unsigned n, size_t *at)
 }
 
 static void
-raise_slot(struct publish *p, unsigned kind, struct bytes name)
+raise_slot(struct publish *p, uint32_t slot)
 {
-	raise_value(&p->page->versions[slot_of(kind, name)]);
+	raise_value(&p->page->versions[slot]);
+}
+
+/* key lies in d, and in no counted directory below it. */
+static bool
+directory_is(const struct directory *d, struct bytes key)
+{
+	size_t at = d->size;
+
+	return d->count > 0 && key.size >= d->size && memcmp(key.data, d->name, d->size) == 0 &&
+	       !next_prefix(key, d->count - 1, &at);
+}
+
+/* The slots of all prefixes of key that end in '/', and of the empty one. */
+static void
+directory_set(struct directory *d, struct bytes key)
+{
+	size_t at = 0;
+
+	d->count = 0;
+	do {
+		d->size = at;
+		d->slots[d->count++] = slot_of(WATCH_PREFIX, bytes_of(key.data, at));
+	} while (next_prefix(key, d->count - 1, &at));
+	if (d->size <= sizeof d->name)
+		memcpy(d->name, key.data, d->size);
 }
 
 void
 publish_touch(struct publish *p, enum watch_kind kind, struct bytes name)
 {
-	size_t at = 0;
-	unsigned n = 0;
+	struct directory *d;
 
 	if (p == NULL)
 		return;
@@ -178,12 +212,16 @@ publish_touch(struct publish *p, enum watch_kind kind, struct bytes name)
 		raise_value(&p->page->replaced);
 		return;
 	}
-	raise_slot(p, kind, name);
+	raise_slot(p, slot_of(kind, name));
 	if (kind != WATCH_KEY)
 		return;
-	do
-		raise_slot(p, WATCH_PREFIX, bytes_of(name.data, at));
-	while (next_prefix(name, n++, &at));
+	d = &p->directory;
+	if (!directory_is(d, name))
+		directory_set(d, name);
+	for (unsigned i = 0; i < d->count; i++)
+		raise_slot(p, d->slots[i]);
+	if (d->size > sizeof d->name)
+		d->count = 0; /* too long to be remembered */
 }
 
 /* ---- what an answer depends on ---- */
@@ -231,7 +269,7 @@ publish_counter(void *ctx, struct bytes name, bool changed)
 	struct publish *p = ctx;
 
 	if (changed)
-		raise_slot(p, COUNTER, name);
+		raise_slot(p, slot_of(COUNTER, name));
 	else if (p->asking)
 		depend(p, slot_of(COUNTER, name));
 }
