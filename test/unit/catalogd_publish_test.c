@@ -24,10 +24,13 @@ roll(unsigned sides)
 }
 
 /* Deeper than PUBLISH_DEPTH_MAX. */
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+/* A directory too long to be remembered from one key to the next. */
+#define LONG X50 X50 X50 X50 X50 X50 "/"
 #define DEEP "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/"
 
-static const char *const names[] = {
-    "a", "a/", "a/b", "a/b/c", "a/b/cc", "a/bb", "ab", "b", "b/x/y", "/", "//", DEEP "1", DEEP "d/2", DEEP};
+static const char *const names[] = {"a", "a/", "a/b", "a/b/c", "a/b/cc", "a/bb", "ab", "b", "b/x/y", "/", "//",
+    DEEP "1", DEEP "d/2", DEEP, LONG "1", LONG "2", LONG "/3"};
 
 static const char *
 name(void)
