@@ -666,10 +666,6 @@ sim_start(struct sim *s, uint64_t seed)
 	s->entries = xcalloc(ENTRIES_MAX, sizeof *s->entries);
 	s->entry_time_ns = START_NS;
 	s->model->index = 10;
-	snprintf(
-	    s->dir, sizeof s->dir, "%s/catalogd_watch_sim.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (mkdtemp(s->dir) == NULL)
-		fail(s, "mkdtemp");
 	s->loop = ev_loop_new(EVFLAG_AUTO);
 	buf_init(&s->reply, 1u << 24);
 	buf_init(&s->out, 1u << 26);
@@ -741,29 +737,28 @@ static bool
 run_seed(uint64_t seed)
 {
 	struct sim *s = xcalloc(1, sizeof *s);
-	char *dir = mmap(NULL, sizeof s->dir, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status;
 	pid_t pid;
 
+	snprintf(
+	    s->dir, sizeof s->dir, "%s/catalogd_watch_sim.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	fflush(stdout);
-	if (dir == MAP_FAILED || (pid = fork()) == -1) {
+	if (mkdtemp(s->dir) == NULL || (pid = fork()) == -1) {
 		perror("catalogd_watch_sim");
 		exit(1);
 	}
 	if (pid == 0) {
 		sim_start(s, seed);
-		memcpy(dir, s->dir, sizeof s->dir);
 		run_steps(s);
 		sim_end(s);
 		fflush(stdout);
 		_exit(0);
 	}
-	free(s);
 	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
-	if (store_erase(dir) == -1 || rmdir(dir) == -1)
-		perror(dir);
-	(void)munmap(dir, sizeof s->dir);
+	if (store_erase(s->dir) == -1 || rmdir(s->dir) == -1)
+		perror(s->dir);
+	free(s);
 	if (WIFSIGNALED(status))
 		printf("not ok 1 - seed %" PRIu64 ": died by signal %d\n", seed, WTERMSIG(status));
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
