@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "mem.h"
+#include "spare.h"
 
 #define BUCKETS 1024
 
 struct clients {
 	struct client *buckets[BUCKETS];
-	struct client *free_list;
+	struct spare spare;
 };
 
 struct clients *
@@ -37,7 +38,7 @@ clients_free(struct clients *all)
 {
 	for (size_t i = 0; i < BUCKETS; i++)
 		free_chain(all->buckets[i]);
-	free_chain(all->free_list);
+	spare_free(&all->spare);
 	free(all);
 }
 
@@ -68,11 +69,7 @@ clients_add(struct clients *all, const union net_addr *a)
 			k->count++;
 			return k;
 		}
-	k = all->free_list;
-	if (k != NULL)
-		all->free_list = k->next;
-	else
-		k = xmalloc(sizeof *k);
+	k = spare_take(&all->spare, sizeof *k);
 	memcpy(k->address, address, 16);
 	k->count = 1;
 	k->next = *bucket;
@@ -90,6 +87,5 @@ clients_remove(struct clients *all, struct client *k)
 	for (at = bucket_of(all, k->address); *at != k; at = &(*at)->next)
 		;
 	*at = k->next;
-	k->next = all->free_list;
-	all->free_list = k;
+	spare_give(&all->spare, k);
 }

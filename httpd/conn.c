@@ -105,12 +105,8 @@ on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 struct conn_message *
 conn_message_new(struct conns *cs)
 {
-	struct conn_message *m = cs->free_messages;
+	struct conn_message *m = spare_take(&cs->spare_messages, sizeof *m);
 
-	if (m != NULL)
-		cs->free_messages = *(struct conn_message **)m;
-	else
-		m = xmalloc(sizeof *m);
 	memset(m, 0, sizeof *m);
 	return m;
 }
@@ -123,8 +119,7 @@ conn_message_drop(struct conn *c)
 	if (m == NULL)
 		return;
 	buf_free(&m->body);
-	*(struct conn_message **)m = c->all->free_messages;
-	c->all->free_messages = m;
+	spare_give(&c->all->spare_messages, m);
 	c->message = NULL;
 }
 
@@ -170,8 +165,7 @@ conn_free(struct conn *c)
 	if (c->next != NULL)
 		c->next->prev = c->prev;
 	cs->count--;
-	c->next = cs->free_list;
-	cs->free_list = c;
+	spare_give(&cs->spare_conns, c);
 }
 
 void
@@ -463,13 +457,9 @@ conn_refuse_client(struct conn *c)
 void
 conns_add(struct conns *cs, int fd, const union net_addr *peer)
 {
-	struct conn *c = cs->free_list;
+	struct conn *c = spare_take(&cs->spare_conns, sizeof *c);
 	struct client *k = NULL;
 
-	if (c != NULL)
-		cs->free_list = c->next;
-	else
-		c = xmalloc(sizeof *c);
 	*c = (struct conn){.all = cs, .next = cs->first, .family = (uint8_t)peer->sa.sa_family, .state = READING};
 	c->x.conn = c;
 	if (cs->first != NULL)
@@ -553,17 +543,9 @@ conns_free(struct conns *cs)
 	conns_stop(cs);
 	while (cs->first != NULL)
 		conn_free(cs->first);
-	for (struct conn *c = cs->free_list, *next; c != NULL; c = next) {
-		next = c->next;
-		free(c);
-	}
+	spare_free(&cs->spare_conns);
 	clients_free(cs->clients);
-	while (cs->free_messages != NULL) {
-		struct conn_message *m = cs->free_messages;
-
-		cs->free_messages = *(struct conn_message **)m;
-		free(m);
-	}
+	spare_free(&cs->spare_messages);
 	free(cs);
 }
 

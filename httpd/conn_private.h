@@ -10,6 +10,7 @@
 #include "conn.h"
 #include "listener.h"
 #include "log.h"
+#include "spare.h"
 
 #define CONN_READ_BYTES (64u * 1024)
 #define CONN_LISTENERS_MAX 64
@@ -57,8 +58,8 @@ struct conns {
 	struct listener *listeners[CONN_LISTENERS_MAX];
 	size_t listener_count;
 	struct clients *clients;
-	struct conn *free_list;
-	struct conn_message *free_messages;
+	struct spare spare_conns;
+	struct spare spare_messages;
 	size_t count, refused;
 	bool stopping;
 	struct log_limit refused_log;

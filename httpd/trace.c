@@ -13,18 +13,18 @@
 #include "duration.h"
 #include "log.h"
 #include "mem.h"
+#include "spare.h"
 
 #define MODULE "agent.http"
 #define FAILED_LINES_MAX 60
 
 struct trace {
-	struct trace *next;
 	struct monotime start;
 	char method[12];
 	char url[164];
 };
 
-static struct trace *free_list;
+static struct spare spare;
 
 static void
 copy_cut(char *out, size_t size, struct bytes text)
@@ -69,13 +69,9 @@ put_query(char *out, size_t size, struct bytes query)
 void
 trace_begin(struct exchange *x, const struct http1_head *head)
 {
-	struct trace *t = free_list;
+	struct trace *t = spare_take(&spare, sizeof *t);
 	size_t used;
 
-	if (t != NULL)
-		free_list = t->next;
-	else
-		t = xmalloc(sizeof *t);
 	t->start = monotime_now();
 	copy_cut(t->method, sizeof t->method, head->method_text);
 	copy_cut(t->url, sizeof t->url, head->path);
@@ -121,6 +117,5 @@ trace_end(struct exchange *x)
 	if (log_enabled(LOG_DEBUG_LEVEL))
 		log_debug(MODULE, "Request finished: method=%s url=%s from=%s latency=%s", t->method, log_quote(t->url),
 		    client_of(x, client), log_quote(duration_format(monotime_since_ns(t->start), latency)));
-	t->next = free_list;
-	free_list = t;
+	spare_give(&spare, t);
 }
