@@ -767,7 +767,6 @@ snapshot_make(struct sim *s, struct server *v)
 	buf_commit(&n->bytes, (size_t)file.st_size);
 	n->a = state.applied_index;
 	n->b = state.applied_term;
-	n->c = v->chain;
 	if (PLANTED_HERE(SNAPSHOT_INDEX_BEHIND) && n->a > 4)
 		n->a -= 4;
 	check_store(s, v);
@@ -811,7 +810,7 @@ on_snapshot(struct sim *s, struct server *v, const struct note *n)
 		archive_reader_free(reader);
 		store_set_applied(t, n->a, n->b);
 		commit(s, v, t);
-		v->chain = n->c;
+		v->chain = s->committed[n->a].chain;
 		check_store(s, v);
 		if (chance(s, 10)) { /* made, but of no log yet */
 			crash(s, v);

@@ -23,6 +23,7 @@
 #include "plant.h"
 #include "proposals.h"
 #include "raft.h"
+#include "snapshot_store.h"
 #include "store.h"
 #include "tail.h"
 #include "wal.h"
@@ -33,7 +34,6 @@
 #define OPS_MAX 16384
 #define ENTRIES_MAX 65536
 #define TERMS_MAX 4096
-#define SNAPSHOTS_MAX 2
 #define MS UINT64_C(1000) /* of virtual time, in microseconds */
 #define LEASE_NS UINT64_C(80000000)
 #define ELECTION_TICKS 10
@@ -63,6 +63,7 @@ enum event_kind {
 	EVENT_CLIENT,         /* a client's next operation */
 	EVENT_GIVE_UP,        /* a client waits no longer */
 	EVENT_FAULT,          /* time for some */
+	EVENT_OPERATOR,       /* likewise: changes of membership */
 	EVENT_DISK_HEALS,     /* there is space again, it is as fast as before */
 	EVENT_KINDS
 };
@@ -86,14 +87,6 @@ struct event {
 
 /* ---- servers ---- */
 
-/* A snapshot on raftd's disk. The blob is an archive. */
-struct snapshot {
-	uint64_t index, term;
-	struct buf blob;
-	uint64_t chain; /* what check.c knows of the state in it */
-	bool durable;
-};
-
 struct image { /* of hard state and log, as the disk must give it back */
 	struct terms log;
 	struct raft_hard hard;
@@ -106,6 +99,10 @@ struct raftd {
 	struct wal *wal;
 	struct raft *raft;
 	struct tail *tail;
+	struct snapshot_store *snapshots;
+	struct snapshot_meta incoming; /* of the snapshot that comes */
+	bool installing;               /* it is whole, and waits for the end of a save */
+	unsigned unserved_ticks;
 	size_t tail_keep;
 	size_t pending_bytes;
 	bool syncing, syncing_mark, write_blocked, no_space;
@@ -191,14 +188,17 @@ struct server {
 	struct catalogd_process catalogd;
 	struct lease_page page;
 	uint64_t channel_at[2];                   /* no note on the connection arrives before the one before it */
-	struct snapshot snapshots[SNAPSHOTS_MAX]; /* 0: the newest */
-	char directory[96];                       /* of the store */
+	char directory[96];     /* of the store */
 	bool store_there;
 	uint64_t store_boot; /* boot in which it was written */
 	uint64_t chain;      /* digest of all that the store has applied */
 	struct image durable, written;
 	bool written_in_flight;
 	bool damaged, refused;
+	bool torn; /* damaged at most by blocks written in part: the next opening tells */
+	unsigned incarnation; /* number of its identity */
+	bool started;         /* with this one */
+	bool removed;         /* somebody has begun to */
 	uint64_t bad_block;               /* the damage: file << 32 | block */
 	uint64_t stall_until, slow_until; /* the disk */
 };
@@ -286,6 +286,15 @@ struct version { /* of a key, as the log has made it */
 	T(misdirected, "misdirected writes")                                                                           \
 	T(refused_logs, "damaged logs refused")                                                                        \
 	T(transfers, "transfers of leadership")                                                                        \
+	T(torn_sectors, "of them by blocks written in part")                                                           \
+	T(latent, "unreadable sectors")                                                                                \
+	T(members_added, "members added")                                                                              \
+	T(members_promoted, "promoted to voters")                                                                      \
+	T(members_demoted, "demoted")                                                                                  \
+	T(members_removed, "removed")                                                                                  \
+	T(replaced, "damaged servers replaced")                                                                        \
+	T(compactions, "logs shortened")                                                                               \
+	T(installs, "snapshots installed")                                                                             \
 	T(snapshots, "snapshots")                                                                                      \
 	T(store_losses, "stores lost")                                                                                 \
 	T(store_rebuilds, "stores made again")
@@ -300,7 +309,7 @@ struct sim {
 	uint64_t seed, random, now, order;
 	struct event *heap;
 	size_t heap_count, heap_size;
-	unsigned count;
+	unsigned count, initial; /* servers; those that the cluster begins with */
 	struct server servers[SERVERS_MAX];
 	bool cut[SERVERS_MAX][SERVERS_MAX]; /* from, to */
 	uint64_t loss, duplicate;           /* per thousand */
@@ -309,6 +318,12 @@ struct sim {
 	uint64_t eager;
 	bool chaos, malicious;
 	uint32_t entries_max; /* in one APPEND */
+	uint32_t chunk_bytes;
+	uint64_t trailing; /* entries kept before a snapshot */
+	bool jumps_judged, sectors_torn;
+	bool changing; /* membership */
+	uint64_t change_every;
+	size_t voters_min;
 	struct op *ops;       /* by number, from 1 */
 	uint32_t op_count;
 	unsigned client_count;
@@ -354,9 +369,63 @@ void raftd_disk_sync(struct sim *s, struct server *v, const struct event *e);
 /* What the disk holds survives. */
 void raftd_die(struct sim *s, struct server *v);
 uint64_t raftd_deliverable(const struct raftd *r);
-struct raft_id id_of(unsigned server);
+/* The identity it has now. */
+struct raft_id id_of(const struct sim *s, unsigned server);
+/* NOBODY: nobody has that identity any more. */
+unsigned server_of(const struct sim *s, struct raft_id id);
 uint64_t clock_of(const struct sim *s, const struct server *v);
+void raftd_turn(struct sim *s, struct server *v);
+/* An entry that stands in its log now. */
+void raftd_entry_keep(struct sim *s, struct server *v, uint64_t index, uint64_t term, uint8_t type, struct bytes data);
+/* Its no-op, if the core has appended one. */
+void noop_take(struct sim *s, struct server *v);
+/* The log is not to be relied on in this life: the process ends, the next start finds out. */
+void disk_failed(struct sim *s, struct server *v);
+void configuration_read(struct sim *s, struct server *v, uint64_t index, struct configuration *out);
+
+/* ---- raftd_save.c ---- */
+
+void image_take(struct image *i, const struct wal *w);
 void image_free(struct image *i);
+void save(struct sim *s, struct server *v);
+void on_synced(struct sim *s, struct server *v);
+void on_mark(struct sim *s, struct server *v, uint64_t saves);
+void on_space(struct sim *s, struct server *v);
+void space_lost(struct sim *s, struct server *v);
+size_t pending_entries(const struct raftd *r);
+
+/* ---- raftd_serve.c ---- */
+
+/* May take e's note. */
+void raftd_note(struct sim *s, struct server *v, struct event *e);
+void status_tell(struct sim *s, struct server *v);
+void reads_answer(struct sim *s, struct server *v);
+/* false: the log can not be read, it died over it. */
+MUST_USE bool pull_feed(struct sim *s, struct server *v);
+
+/* ---- raftd_snapshot.c ---- */
+
+/* NULL: there is none. */
+const struct snapshot_meta *snapshot_newest(const struct server *v);
+void snapshot_announce(struct server *v);
+void snapshot_consider(struct sim *s, struct server *v);
+/* May take e's note. */
+void snapshot_made(struct sim *s, struct server *v, struct event *e);
+void snapshot_saved(struct sim *s, struct server *v, struct note *n);
+MUST_USE struct note *snapshot_note(struct sim *s, struct server *v);
+/* false: it is not there any more. */
+MUST_USE bool snapshot_chunk_encode(struct sim *s, struct server *v, const struct raft_message *m, struct buf *out);
+void snapshot_chunk_take(struct sim *s, struct server *v, const struct message_in *in);
+/* If one has come, and the disk is free. It may die over it. */
+void snapshot_install(struct sim *s, struct server *v);
+
+/* ---- operator.c ---- */
+
+void operator_turn(struct sim *s);
+/* Voter of the leader's latest configuration. */
+bool is_voter(struct sim *s, const struct server *v);
+/* The others are a majority with whole logs then. */
+bool may_be_damaged(struct sim *s, const struct server *v);
 
 /* ---- catalogd.c ---- */
 
@@ -380,7 +449,7 @@ enum {
 	NOTE_GRANT,    /* one more may come */
 	NOTE_PULL_END, /* a: enum pull_end */
 	NOTE_SNAPSHOT_GET,
-	NOTE_SNAPSHOT, /* a: index, 0: none, b: term, c: chain; bytes: archive */
+	NOTE_SNAPSHOT, /* a: index, 0: none, b: term, bytes: archive */
 	NOTE_SNAPSHOT_MAKE,
 	NOTE_SNAPSHOT_MADE, /* as NOTE_SNAPSHOT */
 	NOTE_READ,          /* a: its number */

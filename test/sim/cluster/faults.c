@@ -29,10 +29,16 @@ start_later(struct sim *s, struct server *v, uint64_t delay)
 void
 server_power_loss(struct sim *s, struct server *v)
 {
+	bool torn = s->sectors_torn && below(s, 4) == 0 && may_be_damaged(s, v);
+
 	raftd_die(s, v);
 	catalogd_die(s, v);
 	v->boot++;
 	s->totals.power_losses++;
+	/* a block that is written in part is damage, also in the last batch */
+	v->damaged |= torn;
+	v->torn |= torn;
+	v->disk.sectors_torn = torn;
 	disk_power_loss(&v->disk);
 	store_power_loss(s, v);
 	start_later(s, v, outage(s));
@@ -122,98 +128,53 @@ partition(struct sim *s)
 
 /* ---- disks ---- */
 
-struct place {
-	struct disk_file *file;
-	int number;
-	uint32_t block;
-};
-
+/* A block of a log, in use; not of its last two batches. */
 static bool
-block_is_used(const struct disk_file *f, uint32_t block, struct wal_block_head *head)
+place_find(struct server *v, struct disk_place *out)
 {
-	const uint8_t *at = f->now + (size_t)block * WAL_BLOCK_BYTES;
+	int file = -1;
+	uint64_t last = disk_last_batch(&v->disk, &file);
+	struct wal_block_head head;
 
-	for (size_t i = 0; i < WAL_BLOCK_HEAD_BYTES; i++)
-		if (at[i] != 0)
-			return wal_block_head_get(at, head);
+	for (int tries = 0; tries < 8; tries++) {
+		if (!disk_choose_block(&v->disk, true, out))
+			return false;
+		if (out->block > 0 &&
+		    wal_block_head_get(v->disk.files[out->file].now + out->block * WAL_BLOCK_BYTES, &head) && head.batch + 2 <= last)
+			return true;
+	}
 	return false;
-}
-
-/* Some block that belongs to a batch before the last two ones; the heads of the segments are left alone by this. */
-static bool
-place_find(struct sim *s, struct server *v, struct place *out)
-{
-	struct place *places = NULL;
-	uint64_t last = 0;
-	size_t count = 0, kept = 0;
-
-	for (int i = 0; i < DISK_FILES_MAX; i++) {
-		int number = v->disk.names.at[i].file;
-		struct disk_file *f = number == -1 ? NULL : &v->disk.files[number];
-		struct wal_block_head head;
-
-		if (f == NULL || f->now == NULL || strstr(v->disk.names.at[i].name, ".log") == NULL)
-			continue;
-		places = xreallocarray(places, count + f->size / WAL_BLOCK_BYTES, sizeof *places);
-		for (uint32_t block = 1; block < f->size / WAL_BLOCK_BYTES; block++)
-			if (block_is_used(f, block, &head)) {
-				last = MAX(last, head.batch);
-				places[count++] = (struct place){f, number, block};
-			}
-	}
-	for (size_t i = 0; i < count; i++) {
-		struct wal_block_head head;
-
-		if (block_is_used(places[i].file, places[i].block, &head) && head.batch + 2 <= last)
-			places[kept++] = places[i];
-	}
-	if (kept > 1)
-		*out = places[below(s, kept)];
-	free(places);
-	return kept > 1;
-}
-
-static void
-block_put(struct disk_file *f, uint32_t block, const uint8_t *content)
-{
-	memcpy(f->now + (size_t)block * WAL_BLOCK_BYTES, content, WAL_BLOCK_BYTES);
-	memcpy(f->durable + (size_t)block * WAL_BLOCK_BYTES, content, WAL_BLOCK_BYTES);
 }
 
 static void
 damage(struct sim *s, struct server *v)
 {
-	unsigned damaged = 0;
-	struct place to, from;
-	uint8_t content[WAL_BLOCK_BYTES] = {0};
+	struct disk_place at, to;
 
-	for (unsigned i = 0; i < s->count; i++)
-		damaged += s->servers[i].damaged;
-	if (v->damaged || damaged >= (s->count - 1) / 2 || !place_find(s, v, &to) || !place_find(s, v, &from))
+	if (!may_be_damaged(s, v) || !place_find(v, &at) || !place_find(v, &to))
 		return;
-	switch (below(s, 3)) {
-	case 0: /* a few bits flip */
-		memcpy(content, to.file->now + (size_t)to.block * WAL_BLOCK_BYTES, sizeof content);
-		for (uint64_t n = 1 + below(s, 4); n > 0; n--)
-			content[below(s, sizeof content)] ^= (uint8_t)(1 + below(s, 255));
+	switch (below(s, 4)) {
+	case 0:
+		disk_corrupt_block(&v->disk, at);
 		s->totals.corrupted++;
 		break;
-	case 1: /* what was to be written elsewhere has gone here, and is missing there */
-		if (from.file == to.file && from.block == to.block)
+	case 1:
+		disk_lose_block(&v->disk, at);
+		s->totals.corrupted++;
+		break;
+	case 2:
+		if (at.file == to.file && at.block == to.block)
 			return;
-		memcpy(content, from.file->now + (size_t)from.block * WAL_BLOCK_BYTES, sizeof content);
-		block_put(to.file, to.block, content);
-		memset(content, 0, sizeof content);
-		to = from;
+		disk_misdirect(&v->disk, at, to);
 		s->totals.misdirected++;
 		break;
-	default: /* it never was written */
-		s->totals.corrupted++;
+	default:
+		disk_latent_error(&v->disk, at);
+		s->totals.latent++;
 		break;
 	}
-	block_put(to.file, to.block, content);
 	v->damaged = true;
-	v->bad_block = (uint64_t)to.number << 32 | to.block;
+	v->bad_block = (uint64_t)at.file << 32 | at.block;
 }
 
 static void
@@ -250,8 +211,17 @@ faults_begin(struct sim *s)
 	/* from calm days with much traffic to storms in which hardly anything is ever committed */
 	s->partition_every = 20 + below(s, 400);
 	s->death_every = 30 + below(s, 600);
-	s->damage_every = below(s, 2) == 0 ? 0 : 400 + below(s, 2000);
+	s->damage_every = below(s, 2) == 0 ? 0 : 200 + below(s, 1000);
+	s->changing = below(s, 3) > 0;
+	s->change_every = 1 + below(s, 20);
+	s->voters_min = 1 + below(s, 3);
+	s->initial = below(s, 2) == 0 ? s->count : 1 + (unsigned)below(s, s->count);
+	s->chunk_bytes = 1024u << below(s, 6);
+	s->trailing = below(s, 2) * below(s, 100);
+	s->jumps_judged = below(s, 2) == 0;
+	s->sectors_torn = below(s, 2) == 0;
 	event_put(s, TURN_US, EVENT_FAULT, 0, 0, 0, NULL);
+	event_put(s, 500 * MS, EVENT_OPERATOR, 0, 0, 0, NULL);
 }
 
 void

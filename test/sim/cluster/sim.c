@@ -239,6 +239,9 @@ dispatch(struct sim *s, struct event *e)
 	case EVENT_FAULT:
 		faults_turn(s);
 		break;
+	case EVENT_OPERATOR:
+		operator_turn(s);
+		break;
 	case EVENT_DISK_HEALS:
 		v->disk.space_left = e->value;
 		break;
@@ -295,7 +298,7 @@ check_end(struct sim *s, uint64_t promised, uint64_t before)
 	for (unsigned i = 0; i < s->count; i++) {
 		struct server *v = &s->servers[i];
 
-		if (v->refused)
+		if (v->damaged || !is_voter(s, v))
 			continue;
 		if (!v->catalogd.alive || store_state(v->catalogd.store).applied_index < promised)
 			failed(s, "durability, liveness: server %u has applied up to %" PRIu64 " of %" PRIu64, i,
@@ -319,8 +322,6 @@ sim_free(struct sim *s)
 		disk_free(&v->disk);
 		image_free(&v->durable);
 		image_free(&v->written);
-		for (unsigned k = 0; k < SNAPSHOTS_MAX; k++)
-			buf_free(&v->snapshots[k].blob);
 	}
 	for (size_t i = 0; i < s->heap_count; i++)
 		note_free(s->heap[i].note);
