@@ -288,6 +288,24 @@ disk_file_clear(struct disk_file *f, bool directory)
 	*f = (struct disk_file){.used = true, .directory = directory};
 }
 
+/* The number of a directory that is gone is used again: what stood in it is gone as well, whether its own removal was durable or not. */
+static inline void
+disk_orphans_drop(struct disk *d, int directory)
+{
+	size_t kept = 0;
+
+	for (int i = 0; i < DISK_FILES_MAX; i++) {
+		if (d->names.at[i].parent == directory)
+			d->names.at[i].file = -1;
+		if (d->durable_names.at[i].parent == directory)
+			d->durable_names.at[i].file = -1;
+	}
+	for (size_t i = 0; i < d->changes; i++)
+		if (d->changes_made[i].parent != directory)
+			d->changes_made[kept++] = d->changes_made[i];
+	d->changes = kept;
+}
+
 static inline int
 disk_create(struct disk *d, int parent, const char *name, bool directory)
 {
@@ -302,6 +320,7 @@ disk_create(struct disk *d, int parent, const char *name, bool directory)
 			c.file = i;
 	if (c.file == -1)
 		abort();
+	disk_orphans_drop(d, c.file);
 	disk_file_clear(&d->files[c.file], directory);
 	disk_name_change(d, DISK_CREATE, &c);
 	return c.file;

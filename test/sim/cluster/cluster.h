@@ -187,7 +187,7 @@ struct server {
 	struct raftd raftd;
 	struct catalogd_process catalogd;
 	struct lease_page page;
-	uint64_t channel_at[2];                   /* no note on the connection arrives before the one before it */
+	uint64_t channel_at[2]; /* no note on the connection arrives before the one before it */
 	char directory[96];     /* of the store */
 	bool store_there;
 	uint64_t store_boot; /* boot in which it was written */
@@ -195,10 +195,10 @@ struct server {
 	struct image durable, written;
 	bool written_in_flight;
 	bool damaged, refused;
-	bool torn; /* damaged at most by blocks written in part: the next opening tells */
-	unsigned incarnation; /* number of its identity */
-	bool started;         /* with this one */
-	bool removed;         /* somebody has begun to */
+	bool torn;                        /* damaged at most by blocks written in part: the next opening tells */
+	unsigned incarnation;             /* number of its identity */
+	bool started;                     /* with this one */
+	bool removed;                     /* somebody has begun to */
 	uint64_t bad_block;               /* the damage: file << 32 | block */
 	uint64_t stall_until, slow_until; /* the disk */
 };
@@ -324,7 +324,7 @@ struct sim {
 	bool changing; /* membership */
 	uint64_t change_every;
 	size_t voters_min;
-	struct op *ops;       /* by number, from 1 */
+	struct op *ops; /* by number, from 1 */
 	uint32_t op_count;
 	unsigned client_count;
 	struct client clients[CLIENTS_MAX];

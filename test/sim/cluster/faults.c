@@ -140,7 +140,8 @@ place_find(struct server *v, struct disk_place *out)
 		if (!disk_choose_block(&v->disk, true, out))
 			return false;
 		if (out->block > 0 &&
-		    wal_block_head_get(v->disk.files[out->file].now + out->block * WAL_BLOCK_BYTES, &head) && head.batch + 2 <= last)
+		    wal_block_head_get(v->disk.files[out->file].now + out->block * WAL_BLOCK_BYTES, &head) &&
+		    head.batch + 2 <= last)
 			return true;
 	}
 	return false;

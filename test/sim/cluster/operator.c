@@ -85,7 +85,8 @@ propose(struct sim *s, struct server *leader, const struct raft_configuration *c
 	for (size_t i = 0; i < c->count; i++) {
 		content.members[i].id = c->members[i].id;
 		content.members[i].voter = c->members[i].voter;
-		snprintf(content.members[i].address, MEMBER_ADDRESS_MAX, "server:%u", (unsigned)(c->members[i].id.low & 0xff));
+		snprintf(content.members[i].address, MEMBER_ADDRESS_MAX, "server:%u",
+		    (unsigned)(c->members[i].id.low & 0xff));
 	}
 	configuration_encode(&content, &data);
 	raftd_entry_keep(s, leader, index, raft_term(raft), WAL_CONFIGURATION, buf_bytes(&data));

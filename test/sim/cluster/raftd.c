@@ -70,6 +70,12 @@ damage_cut_off(struct server *v)
 	}
 }
 
+static void
+start_again(struct sim *s, struct server *v)
+{
+	event_put(s, s->now + 5 * MS + below(s, 20 * MS), EVENT_RAFTD_START, v->number, v->raftd.life, 0, NULL);
+}
+
 static struct wal *
 log_open(struct sim *s, struct server *v, char error[WAL_ERROR_MAX])
 {
@@ -84,6 +90,10 @@ log_open(struct sim *s, struct server *v, char error[WAL_ERROR_MAX])
 		v->refused = true;
 		s->totals.refused_logs++;
 		s->totals.torn_sectors += v->torn;
+		return NULL;
+	}
+	if (w == NULL && errno == ENOSPC) {
+		start_again(s, v);
 		return NULL;
 	}
 	if (w == NULL)
@@ -109,7 +119,7 @@ bootstrap(struct sim *s, struct server *v)
 	configuration_encode(&content, &data);
 	wal_batch_begin(w, 1, nobody);
 	wal_batch_entry(w, 1, 1, WAL_CONFIGURATION, buf_bytes(&data));
-	if (wal_batch_write(w) == -1 || wal_sync(w) == -1)
+	if (wal_batch_write(w) == -1 || wal_sync(w) == -1) /* the first segment has room */
 		failed(s, "server %u can not be bootstrapped", v->number);
 	check_entry(s, v, 1, 1, WAL_CONFIGURATION, buf_bytes(&data));
 	buf_free(&data);
@@ -130,7 +140,8 @@ configuration_read(struct sim *s, struct server *v, uint64_t index, struct confi
 {
 	char error[WAL_ERROR_MAX];
 
-	if ((wal_read(v->raftd.wal, index, index, on_configuration, out, error) == -1 || out->count == 0) && !v->damaged)
+	if ((wal_read(v->raftd.wal, index, index, on_configuration, out, error) == -1 || out->count == 0) &&
+	    !v->damaged)
 		failed(s, "server %u: entry %" PRIu64 " is no configuration", v->number, index);
 }
 
@@ -155,8 +166,8 @@ configurations_find(struct sim *s, struct server *v, uint64_t commit, struct raf
 	return used;
 }
 
-/* The log and the snapshots must belong together. */
-static void
+/* The log and the snapshots must belong together. false: no space for what is to be done. */
+static bool
 fit_check(struct sim *s, struct server *v)
 {
 	const struct snapshot_meta *newest = snapshot_newest(v);
@@ -166,9 +177,11 @@ fit_check(struct sim *s, struct server *v)
 	case SNAPSHOT_FITS:
 		break;
 	case SNAPSHOT_AHEAD:
-		if (wal_snapshot(w, newest->index, newest->term) == -1 || wal_sync(w) == -1)
-			failed(s, "server %u: the log can not go on from a snapshot: %s", v->number, strerror(errno));
-		break;
+		if (wal_snapshot(w, newest->index, newest->term) == 0 && wal_sync(w) == 0)
+			break;
+		if (errno == ENOSPC)
+			return false;
+		failed(s, "server %u: the log can not go on from a snapshot: %s", v->number, strerror(errno));
 	case SNAPSHOT_TOO_OLD:
 		failed(s, "server %u: the log begins behind entry %" PRIu64 ", which no snapshot holds", v->number,
 		    wal_terms(w)->base_index);
@@ -176,6 +189,7 @@ fit_check(struct sim *s, struct server *v)
 		failed(s, "server %u: the log ends with entry %" PRIu64 ", its snapshot with %" PRIu64, v->number,
 		    wal_terms(w)->last, newest->index);
 	}
+	return true;
 }
 
 static uint32_t
@@ -241,11 +255,16 @@ raftd_start(struct sim *s, struct server *v)
 		snapshot_store_free(r->snapshots);
 		return;
 	}
-	r->alive = true;
 	r->wal = w;
 	s->totals.torn_logs += wal_torn(w) != NULL;
 	check_opened(s, v);
-	fit_check(s, v);
+	if (!fit_check(s, v)) {
+		wal_close(w);
+		snapshot_store_free(r->snapshots);
+		start_again(s, v);
+		return;
+	}
+	r->alive = true;
 	if (v->number < s->initial && v->incarnation == 0 && wal_terms(w)->last == 0 && wal_term(w) == 0)
 		bootstrap(s, v);
 	image_take(&v->durable, w);
@@ -279,7 +298,7 @@ void
 disk_failed(struct sim *s, struct server *v)
 {
 	raftd_die(s, v);
-	event_put(s, s->now + 5 * MS + below(s, 20 * MS), EVENT_RAFTD_START, v->number, v->raftd.life, 0, NULL);
+	start_again(s, v);
 }
 
 /* ---- entries ---- */

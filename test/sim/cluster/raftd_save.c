@@ -161,4 +161,3 @@ on_mark(struct sim *s, struct server *v, uint64_t saves)
 		sync_begin(s, v, true);
 	}
 }
-

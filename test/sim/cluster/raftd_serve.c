@@ -252,4 +252,3 @@ raftd_note(struct sim *s, struct server *v, struct event *e)
 		break;
 	}
 }
-

@@ -36,7 +36,8 @@ snapshot_announce(struct server *v)
 
 /* Bytes of a snapshot's state. */
 static void
-state_read(struct sim *s, struct server *v, const struct snapshot_meta *meta, uint64_t offset, size_t size, struct buf *out)
+state_read(
+    struct sim *s, struct server *v, const struct snapshot_meta *meta, uint64_t offset, size_t size, struct buf *out)
 {
 	char path[SNAPSHOT_PATH_MAX];
 	struct wal_io io = disk_io(&v->disk);
@@ -273,8 +274,7 @@ log_install(struct sim *s, struct server *v, enum raft_install how)
 	struct raftd *r = &v->raftd;
 	const struct snapshot_meta *meta = &r->incoming;
 
-	if (how == RAFT_INSTALL_RESET &&
-	    (wal_reset(r->wal, meta->index, meta->term) == -1 || wal_sync(r->wal) == -1)) {
+	if (how == RAFT_INSTALL_RESET && (wal_reset(r->wal, meta->index, meta->term) == -1 || wal_sync(r->wal) == -1)) {
 		disk_failed(s, v); /* no space: the next start sees to it */
 		return;
 	}
