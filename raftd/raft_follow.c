@@ -122,7 +122,7 @@ follow_append(struct raft *r, const struct raft_message *m, struct raft_accepted
 		return;
 	}
 	conflict = m->entries == 0 ? end + 1 : conflict_find(r, m);
-	if (conflict <= MAX(r->commit, r->configurations[0].index)) {
+	if (conflict <= end && conflict <= MAX(r->commit, r->configurations[0].index)) {
 		r->refused++; /* would cut what is committed: not a server of this cluster */
 		return;
 	}
