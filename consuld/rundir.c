@@ -147,7 +147,8 @@ remove_stale_private(const char *parent)
 		fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 		if (fd == -1)
 			continue; /* one that is being made just now has no lock yet */
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		/* whoever wrote its number into it had locked it before, until its end; an empty one may be about to be locked */
+		if (fstat(fd, &st) == 0 && st.st_size > 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
 			remove_tree(path);
 		close(fd);
 	}
