@@ -266,6 +266,18 @@ check_store(struct sim *s, struct server *v)
 }
 
 void
+check_read(struct sim *s, const struct server *v, const struct op *op)
+{
+	uint64_t applied = store_state(v->catalogd.store).applied_index;
+
+	if (applied < op->needed)
+		failed(s,
+		    "linearizable reads: server %u answers a %s read at entry %" PRIu64 ", %" PRIu64
+		    " was acknowledged before it was asked",
+		    v->number, op->mode == MODE_CONSISTENT ? "consistent" : "default", applied, op->needed);
+}
+
+void
 check_stale(
     struct sim *s, const struct server *v, const struct op *op, uint32_t value, uint64_t index, uint64_t applied)
 {

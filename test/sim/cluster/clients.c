@@ -75,7 +75,8 @@ op_begin(struct sim *s, unsigned client)
 	    .kind = kind_choose(s),
 	    .client = (uint8_t)client,
 	    .key = (uint8_t)below(s, KEYS_MAX),
-	    .called = s->now};
+	    .called = s->now,
+	    .needed = s->acknowledged};
 	op->mode = (enum op_mode)below(s, 3);
 	op->origin = (uint8_t)below(s, s->count);
 	if (op->kind == OP_CAS || op->kind == OP_DELETE_CAS) {

@@ -39,6 +39,7 @@
 #define ELECTION_TICKS 10
 #define TICK_US (10 * MS)
 #define NOBODY UINT8_MAX
+#define EXPIRE_US (40 * MS) /* catalogd's timer */
 
 /* ---- events ---- */
 
@@ -173,8 +174,9 @@ struct catalogd_process {
 	bool ready, verify_first, pulling, restoring;
 	struct request *requests;
 	size_t request_count, request_size;
-	uint64_t asked_id;      /* of the round under way; 0: none */
-	bool lease_seen;        /* planted: at the end of the last turn */
+	uint64_t asked_id;             /* of the round under way; 0: none */
+	bool lease_seen, lease_before; /* for a planted mistake: at the end of this turn, of the one before */
+	uint64_t turned_at;
 	uint64_t stale_applied; /* what a stale read has shown in this store's life */
 };
 
@@ -225,6 +227,7 @@ struct op {
 	uint32_t expect;       /* CAS, DELETE_CAS: the value it wants to replace (an op), 0: none */
 	uint64_t expect_index; /* and its ModifyIndex */
 	uint64_t called, returned;
+	uint64_t needed; /* what was acknowledged when it was called */
 	enum outcome outcome;
 	bool good;            /* a write: it says true */
 	uint32_t value;       /* a read: the op whose value it saw, 0: none */
@@ -422,6 +425,8 @@ void snapshot_install(struct sim *s, struct server *v);
 /* ---- operator.c ---- */
 
 void operator_turn(struct sim *s);
+/* Who leads the latest term, as far as it runs; NULL: nobody. */
+struct server *leader_find(struct sim *s);
 /* Voter of the leader's latest configuration. */
 bool is_voter(struct sim *s, const struct server *v);
 /* The others are a majority with whole logs then. */
@@ -432,10 +437,37 @@ bool may_be_damaged(struct sim *s, const struct server *v);
 void catalogd_start(struct sim *s, struct server *v);
 void catalogd_event(struct sim *s, struct server *v, const struct event *e);
 void catalogd_die(struct sim *s, struct server *v);
+
+/* ---- catalogd_store.c ---- */
+
+/* Opens it, or makes it again if what is there is not to be trusted. */
+struct store *store_begin(struct sim *s, struct server *v);
 /* Removes the store of a server whose catalogd is dead. */
 void store_lose(struct server *v);
 /* The machine lost power: what the store's file holds is not to be trusted. */
 void store_power_loss(struct sim *s, struct server *v);
+
+MUST_USE struct store_txn *write_begin(struct sim *s, struct server *v);
+void write_commit(struct sim *s, struct server *v, struct store_txn *t);
+/* An archive of the store, for raftd. */
+void snapshot_make(struct sim *s, struct server *v);
+/* Fills the empty store. */
+void snapshot_restore(struct sim *s, struct server *v, const struct note *n);
+
+/* ---- catalogd_serve.c ---- */
+
+bool lease_holds(const struct sim *s, const struct server *v);
+struct request *request_find(struct catalogd_process *c, uint32_t op);
+/* One step of a request, or of all that wait, if it can be made now. */
+void request_try(struct sim *s, struct server *v, struct request *q);
+void requests_try(struct sim *s, struct server *v);
+/* From a client or another server; what that has answered; raftd's round is over; the time of some is. */
+void request_take(struct sim *s, struct server *v, const struct event *e);
+void request_answered(struct sim *s, struct server *v, const struct event *e);
+void round_done(struct sim *s, struct server *v, const struct note *n);
+void requests_expire(struct sim *s, struct server *v);
+
+/* ---- between raftd and catalogd ---- */
 
 /* Kinds of notes between the two. */
 enum {
@@ -488,6 +520,8 @@ void check_delivered(
 void check_applied(struct sim *s, struct server *v, uint64_t index, int status, struct bytes reply);
 /* The whole store is read and compared with others at the same index. */
 void check_store(struct sim *s, struct server *v);
+/* A default or consistent read is answered now. */
+void check_read(struct sim *s, const struct server *v, const struct op *op);
 /* A stale read has shown value at index of the key's state, on a store that has applied up to applied. */
 void check_stale(
     struct sim *s, const struct server *v, const struct op *op, uint32_t value, uint64_t index, uint64_t applied);

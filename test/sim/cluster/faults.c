@@ -70,16 +70,29 @@ isolate(struct sim *s, unsigned i)
 	s->totals.one_way += deaf != UINT64_MAX;
 }
 
+/* which: 1 raftd, 2 catalogd. What waits keeps its order: a pause is never cut short. */
 static void
-pause_for(struct sim *s, struct server *v, uint64_t us)
+pause_for(struct sim *s, struct server *v, unsigned which, uint64_t us)
 {
-	unsigned which = 1 + (unsigned)below(s, 3);
-
 	s->totals.pauses++;
 	if (which & 1)
-		v->raftd.paused_until = MAX(v->raftd.paused_until, s->now + us); /* what waits keeps its order */
+		v->raftd.paused_until = MAX(v->raftd.paused_until, s->now + us);
 	if (which & 2)
 		v->catalogd.paused_until = MAX(v->catalogd.paused_until, s->now + us);
+}
+
+static void
+pause_some(struct sim *s, struct server *v)
+{
+	struct server *leader = leader_find(s);
+	uint64_t us = below(s, 400 * MS);
+	unsigned which = 1 + (unsigned)below(s, 3);
+
+	/* long enough for another one to be elected, and then it is asked */
+	if (leader != NULL && s->malicious && below(s, 2) == 0)
+		pause_for(s, leader, which | (unsigned)below(s, 2), 200 * MS + us);
+	else
+		pause_for(s, v, which, us);
 }
 
 void
@@ -89,7 +102,7 @@ betray(struct sim *s, struct server *v)
 
 	isolate(s, v->number);
 	if (below(s, 3) == 0)
-		pause_for(s, v, below(s, 250 * MS));
+		pause_for(s, v, 1 + (unsigned)below(s, 3), below(s, 250 * MS));
 	for (unsigned k = 0; forget && k < s->count; k++) {
 		struct server *other = &s->servers[k];
 
@@ -242,7 +255,7 @@ faults_turn(struct sim *s)
 			process_kill(s, v);
 	}
 	if (chance(s, 2 * s->death_every / 3))
-		pause_for(s, v, below(s, 400 * MS));
+		pause_some(s, v);
 	if (chance(s, 200))
 		disk_trouble(s, v);
 	if (s->damage_every > 0 && chance(s, s->damage_every))

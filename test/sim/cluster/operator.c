@@ -12,7 +12,7 @@
 #define OPERATOR_US (25 * MS)
 #define PROMOTE_LAG 20 /* entries */
 
-static struct server *
+struct server *
 leader_find(struct sim *s)
 {
 	struct server *leader = NULL;
