@@ -59,6 +59,7 @@ struct server {
 	uint64_t saving_term, durable_term;
 	uint64_t read_round, read_index, read_needed, read_term; /* one read by round; round 0: none */
 	uint64_t full_until;
+	bool hasty; /* stands for election as soon as it is up again */
 };
 
 enum spoken { SAID_NOTHING, SAID_SOMETHING, SAID_VOTE };
@@ -381,7 +382,9 @@ betray(struct sim *s, unsigned i)
 	for (unsigned k = 0; forget && k < s->count; k++)
 		if (k != i && s->servers[k].raft != NULL) {
 			stop(s, k, below(s, 2) == 0);
-			s->servers[k].up_at = s->now + 1 + below(s, 10);
+			/* what is under way to it mostly comes before it is there */
+			s->servers[k].up_at = s->now + 1 + below(s, 10) + below(s, 2) * s->delay_max;
+			s->servers[k].hasty = below(s, 2) == 0;
 		}
 }
 
@@ -541,6 +544,9 @@ turn(struct sim *s, unsigned i)
 		start(s, i);
 	}
 	raft_time(v->raft, clock_of(s, v));
+	if (s->chaos && v->hasty)
+		raft_campaign(v->raft);
+	v->hasty = false;
 	if (s->chaos && s->eager > 0 && raft_role(v->raft) == RAFT_FOLLOWER && below(s, s->eager) == 0)
 		raft_campaign(v->raft);
 	if (s->chaos && below(s, 300) == 0)
