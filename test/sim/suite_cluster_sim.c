@@ -292,6 +292,7 @@ run_for(struct run *r, double seconds, unsigned jobs, const char *state)
 		state_write(r, state);
 	report(r, true);
 	printf("ok 2 - %" PRIu64 " seeds\n", r->done_before - r->first);
+	free(r->ahead);
 	return 0;
 }
 
