@@ -131,17 +131,6 @@ ipc_loop(const struct ipc *ipc)
 	return ipc->loop;
 }
 
-static void
-free_slots(struct slot *s)
-{
-	while (s != NULL) {
-		struct slot *next = s->next;
-
-		free(s);
-		s = next;
-	}
-}
-
 void
 ipc_free(struct ipc *ipc)
 {
@@ -153,8 +142,8 @@ ipc_free(struct ipc *ipc)
 		ipc_conn_drop(RING_ENTRY(ipc->conns.next, struct ipc_conn, all));
 	ev_ref(ipc->loop);
 	ev_prepare_stop(ipc->loop, &ipc->flush);
-	free_slots(ipc->free_streams);
-	free_slots(ipc->free_calls);
+	spare_free(&ipc->streams);
+	spare_free(&ipc->calls);
 	for (size_t i = 0; i < ipc->dispatch_count; i++) {
 		free(ipc->dispatches[i]->buckets);
 		free(ipc->dispatches[i]);
@@ -181,8 +170,7 @@ call_free(struct ipc_call *c)
 		free(c->args);
 	if (c->fd > 0)
 		close(c->fd);
-	c->slot.next = ipc->free_calls;
-	ipc->free_calls = &c->slot;
+	spare_give(&ipc->calls, c);
 }
 
 /* The record goes back first: the callback may start the next call. */
@@ -261,17 +249,13 @@ ipc_call(struct ipc_peer *p, const char *method, struct bytes args, const struct
 {
 	static const struct ipc_call_options none;
 	struct ipc *ipc = p->ipc;
-	struct ipc_call *c = (struct ipc_call *)ipc->free_calls;
+	struct ipc_call *c = spare_take(&ipc->calls, sizeof *c);
 	struct ipc_conn *conn = p->conn != NULL && !p->conn->dead ? p->conn : NULL;
 
 	if (options == NULL)
 		options = &none;
 	if (args.size == 0)
 		args = bytes_of(ipc_empty_map, sizeof ipc_empty_map);
-	if (c != NULL)
-		ipc->free_calls = c->slot.next;
-	else
-		c = xmalloc(sizeof *c);
 	memset(c, 0, offsetof(struct ipc_call, args_inline));
 	c->peer = p;
 	c->method = method;

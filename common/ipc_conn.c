@@ -156,13 +156,8 @@ on_writable(struct ev_loop *loop, struct ev_io *w, int events)
 static struct ipc_stream *
 stream_new(struct ipc_conn *c, uint32_t id)
 {
-	struct ipc *ipc = c->ipc;
-	struct ipc_stream *s = (struct ipc_stream *)ipc->free_streams;
+	struct ipc_stream *s = spare_take(&c->ipc->streams, sizeof *s);
 
-	if (s != NULL)
-		ipc->free_streams = s->slot.next;
-	else
-		s = xmalloc(sizeof *s);
 	*s = (struct ipc_stream){.slot = {.id = id}, .conn = c, .fd = -1};
 	ipc_table_insert(&c->streams, &s->slot);
 	return s;
@@ -180,8 +175,7 @@ stream_free(struct ipc_stream *s)
 	if (s->fd != -1)
 		close(s->fd);
 	s->conn = NULL;
-	s->slot.next = ipc->free_streams;
-	ipc->free_streams = &s->slot;
+	spare_give(&ipc->streams, s);
 }
 
 const uint8_t ipc_empty_map[1] = {0x80};

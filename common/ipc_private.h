@@ -6,6 +6,7 @@
 
 #include "ipc.h"
 #include "ring.h"
+#include "spare.h"
 
 #define FDS_MAX 64
 #define CALL_ARGS_INLINE 160
@@ -37,8 +38,8 @@ struct ipc {
 	struct ring dirty; /* those with output gathered in this turn */
 	struct ring peers;
 	struct ring listeners;
-	struct slot *free_streams, *free_calls;
-	uint64_t frames; /* replies received, all connections */
+	struct spare streams, calls; /* for the next */
+	uint64_t frames;              /* replies received, all connections */
 	struct dispatch **dispatches;
 	size_t dispatch_count;
 };

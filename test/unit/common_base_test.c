@@ -17,6 +17,7 @@
 #include "log.h"
 #include "mem.h"
 #include "net.h"
+#include "spare.h"
 #include "uuid.h"
 
 static void
@@ -234,6 +235,30 @@ test_uuid(void **state)
 	assert_false(uuid_is_valid(bytes_str("")));
 }
 
+/* However many come back at once, what stays is bounded, and those that are taken again are records of their own. */
+static void
+test_spares(void **state)
+{
+	static uint64_t *records[5000];
+	struct spare s = {0};
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		for (size_t i = 0; i < COUNTOF(records); i++) {
+			records[i] = spare_take(&s, sizeof **records);
+			*records[i] = i;
+		}
+		assert_int_equal(s.count, 0);
+		for (size_t i = 0; i < COUNTOF(records); i++) {
+			assert_int_equal(*records[i], i);
+			spare_give(&s, records[i]);
+		}
+		assert_true(s.count < COUNTOF(records) / 2);
+	}
+	spare_free(&s);
+	assert_null(s.first);
+}
+
 int
 main(void)
 {
@@ -247,6 +272,7 @@ main(void)
 	    cmocka_unit_test(test_region),
 	    cmocka_unit_test(test_log_values),
 	    cmocka_unit_test(test_log_limit),
+	    cmocka_unit_test(test_spares),
 	    cmocka_unit_test(test_uuid),
 	};
 
