@@ -57,6 +57,37 @@ test_reopen(void **state)
 	disk_free(&d);
 }
 
+/* An entry's size, or a bit more: within a batch, at its end, at a segment's end, and at the log's. */
+static void
+test_entry_bytes(void **state)
+{
+	static const uint32_t sizes[] = {10, 5000, 700, 700, 700, 30000, 1};
+	static struct disk d;
+	struct wal *w;
+
+	(void)state;
+	disk_init(&d);
+	w = open_on(&d, true);
+	put(w, 1, 1, 1, 10);
+	put(w, 2, 1, 1, 5000);
+	put(w, 3, 3, 2, 700);
+	put(w, 6, 1, 3, 30000); /* in a segment of its own */
+	put(w, 7, 1, 3, 1);
+	for (int reopened = 0; reopened < 2; reopened++) {
+		for (uint64_t index = 1; index <= COUNTOF(sizes); index++)
+			assert_true(wal_entry_bytes(w, index) >= sizes[index - 1]);
+		assert_true(wal_entry_bytes(w, 1) <= WAL_BLOCK_BYTES);
+		assert_true(wal_entry_bytes(w, 2) <= 5000 + WAL_BLOCK_BYTES);
+		assert_true(wal_entry_bytes(w, 3) <= 750);
+		assert_true(wal_entry_bytes(w, 7) <= WAL_BLOCK_BYTES);
+		wal_close(w);
+		w = open_on(&d, false);
+		assert_non_null(w);
+	}
+	wal_close(w);
+	disk_free(&d);
+}
+
 static void
 test_replaced_entries(void **state)
 {
@@ -519,6 +550,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_reopen),
+	    cmocka_unit_test(test_entry_bytes),
 	    cmocka_unit_test(test_replaced_entries),
 	    cmocka_unit_test(test_configurations),
 	    cmocka_unit_test(test_drop),
