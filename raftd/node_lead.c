@@ -38,6 +38,8 @@ node_set_served(struct node *n, bool served)
 void
 node_answered(struct node *n)
 {
+	if (!n->served)
+		return; /* it lives, but does not apply */
 	n->silent_ticks = 0;
 	fitness_tell(n);
 }

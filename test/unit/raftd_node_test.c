@@ -518,10 +518,14 @@ test_silent(void **state)
 		tick(n);
 	}
 	assert_int_equal(raft_role(n->raft), RAFT_FOLLOWER);
-	/* nor does it stand again, before catalogd answers */
+	/* nor does it stand again, before catalogd answers and follows */
 	raft_campaign(n->raft);
 	assert_int_equal(raft_role(n->raft), RAFT_FOLLOWER);
+	node_set_served(n, false);
 	node_answered(n);
+	raft_campaign(n->raft);
+	assert_int_equal(raft_role(n->raft), RAFT_FOLLOWER);
+	node_set_served(n, true);
 	raft_campaign(n->raft);
 	assert_int_equal(raft_role(n->raft), RAFT_CANDIDATE);
 	end(n, c);
