@@ -9,6 +9,7 @@
 #include "query.h"
 
 #define HOLD_US (150 * MS) /* for a leader, and a forwarded request for its answer */
+#define HOLD_READ_US (500 * MS)
 #define OUTCOME_US (500 * MS)
 
 /* ---- answers ---- */
@@ -305,7 +306,7 @@ request_take(struct sim *s, struct server *v, const struct event *e)
 	c->requests[c->request_count++] = (struct request){.op = op,
 	    .origin = (uint8_t)(from == NOBODY ? v->number : from),
 	    .state = REQUEST_READ,
-	    .deadline = s->now + HOLD_US,
+	    .deadline = s->now + (s->ops[op].kind == OP_GET ? HOLD_READ_US : HOLD_US),
 	    .lease_held = c->lease_before};
 	event_put(s, s->now + below(s, 200), EVENT_EVALUATE, v->number, c->life, op, NULL);
 }

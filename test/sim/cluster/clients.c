@@ -11,6 +11,7 @@
 #include "structs.h"
 
 #define PATIENCE_US (800 * MS)
+#define PATIENCE_READ_US (60 * MS) /* at least */
 #define PAD_MAX 12000
 #define VALUE_MARK 0x5a
 
@@ -85,7 +86,8 @@ op_begin(struct sim *s, unsigned client)
 	}
 	event_put(
 	    s, s->now + 10 + below(s, 2 * MS), EVENT_REQUEST, op->origin, 0, (uint64_t)NOBODY << 32 | c->op, NULL);
-	event_put(s, s->now + PATIENCE_US, EVENT_GIVE_UP, client, 0, c->op, NULL);
+	event_put(s, s->now + (op->kind == OP_GET ? PATIENCE_READ_US + below(s, 200 * MS) : PATIENCE_US), EVENT_GIVE_UP,
+	    client, 0, c->op, NULL);
 }
 
 void

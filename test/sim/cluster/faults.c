@@ -54,6 +54,10 @@ process_kill(struct sim *s, struct server *v)
 		raftd_die(s, v);
 	if (which & 2)
 		catalogd_die(s, v);
+	if ((which & 2) && below(s, 6) == 0) { /* that is why it died */
+		store_lose(v);
+		s->totals.store_losses++;
+	}
 	start_later(s, v, outage(s));
 }
 
