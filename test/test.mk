@@ -4,7 +4,7 @@
 TEST_ROOM = $(firstword $(subst _, ,$(notdir $(1))))
 UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/test/%,$(wildcard test/unit/*_test.c))
 SIM_SUITE = $(BUILD)/test/suite_cluster_sim
-SIM_TESTS = $(filter-out $(SIM_SUITE) $(BUILD)/test/suite_planted_sim,$(patsubst test/sim/%.c,$(BUILD)/test/%,$(wildcard test/sim/*_sim.c)))
+SIM_TESTS = $(filter-out $(SIM_SUITE),$(patsubst test/sim/%.c,$(BUILD)/test/%,$(wildcard test/sim/*_sim.c)))
 FUZZ_TESTS = $(patsubst test/fuzz/%.c,$(BUILD)/test/%,$(wildcard test/fuzz/*_fuzz.c))
 
 define test_rule

@@ -24,7 +24,7 @@
 
 enum mistake raft_planted;
 
-/* Those of the core that are left out are rare here; raftd_planted_sim.c and raftd_members_planted_sim.c look for all of the core's. */
+/* Those that are left out are rare here; raftd_planted_sim.c and raftd_members_planted_sim.c look for all of the core's. */
 static const char *const mistakes[MISTAKES] = {
     [NOTHING] = "nothing",
     [VOTE_TWICE] = "votes twice in a term",
@@ -42,7 +42,6 @@ static const char *const mistakes[MISTAKES] = {
     [DELIVER_UNCOMMITTED] = "entries are applied before they are committed",
     [DELIVER_UNSTABLE] = "entries are applied that the server's own disk does not have yet",
     [LEASE_CHECKED_EARLY] = "the lease is checked before the request was read",
-    [READ_JOINS_ROUND] = "a consistent read joins a round that was begun before it",
     [READ_BEFORE_APPLIED] = "a new leader reads before its own first entry is applied",
     [READ_BEFORE_CAUGHT_UP] = "a leader reads a store that was made again before it has caught up",
     [PROPOSAL_IN_ANY_TERM] = "a proposal is carried over to another term",
@@ -61,6 +60,8 @@ static const uint64_t found_at[MISTAKES] = {
     [LEASE_FROM_ANSWER] = 14,
     [READ_BEFORE_CAUGHT_UP] = 48,
     [PROPOSAL_IN_ANY_TERM] = 304,
+    [DAMAGE_CUT_OFF] = 201,
+    [LEASE_CHECKED_EARLY] = 379,
 };
 
 static char stores[] = "/dev/shm/consuld-sim.XXXXXX", stores_tmp[] = "/tmp/consuld-sim.XXXXXX";
