@@ -67,6 +67,7 @@ struct store {
 	struct buf name;
 	void (*counter)(void *ctx, struct bytes name, bool changed);
 	void *counter_ctx;
+	size_t last_page; /* up to which the file is known to be long enough */
 	bool keeps_marks; /* a store of our own, not a copy that is only read */
 };
 
@@ -174,9 +175,9 @@ env_open(const struct store_options *options, MDB_env **out)
 	}
 }
 
-/* A file that is shorter than its last page says would kill us by SIGBUS. */
-static bool
-file_is_whole(MDB_env *env)
+/* How long the file must be for its last page, and how long it is. -1: errno. */
+static int
+file_sizes(MDB_env *env, uint64_t *wanted, uint64_t *there)
 {
 	MDB_envinfo info;
 	MDB_stat stat_of_env;
@@ -185,8 +186,38 @@ file_is_whole(MDB_env *env)
 
 	if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &stat_of_env) != 0 || mdb_env_get_fd(env, &fd) != 0 ||
 	    fstat(fd, &file) == -1)
-		return false;
-	return (uint64_t)file.st_size >= ((uint64_t)info.me_last_pgno + 1) * stat_of_env.ms_psize;
+		return -1;
+	*wanted = ((uint64_t)info.me_last_pgno + 1) * stat_of_env.ms_psize;
+	*there = (uint64_t)file.st_size;
+	return 0;
+}
+
+/* A file that is shorter than its last page says would kill us by SIGBUS. */
+static bool
+file_is_whole(MDB_env *env)
+{
+	uint64_t wanted, there;
+
+	return file_sizes(env, &wanted, &there) == 0 && there >= wanted;
+}
+
+/*
+ * LMDB does not write pages that a transaction took at the file's end and gave back: the file is then shorter than it says, without
+ * being cut. So that the two can be told apart it is made as long as that. (Died before that, or no space: the store is made again.)
+ */
+static void
+file_lengthen(struct store *s)
+{
+	MDB_envinfo info;
+	uint64_t wanted, there;
+	int fd;
+
+	if (mdb_env_info(s->env, &info) != 0 || info.me_last_pgno <= s->last_page)
+		return;
+	if (file_sizes(s->env, &wanted, &there) == -1 || mdb_env_get_fd(s->env, &fd) != 0)
+		return;
+	if (there >= wanted || ftruncate(fd, (off_t)wanted) == 0)
+		s->last_page = info.me_last_pgno;
 }
 
 static int
@@ -511,6 +542,7 @@ store_commit(struct store_txn *t, char error[STORE_ERROR_MAX])
 		return fail == EIO ? STORE_FULL : result_of(fail);
 	}
 	t->store->state = t->state;
+	file_lengthen(t->store);
 	return STORE_DONE;
 }
 

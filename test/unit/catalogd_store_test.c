@@ -393,6 +393,31 @@ other_boot(bool clean)
 	store_close(s, false);
 }
 
+/* Pages taken and given back within one transaction are never written: the file is not cut for all that. */
+static void
+test_a_file_with_unwritten_pages_at_its_end_is_whole(void **state)
+{
+	static uint8_t large[512 * 1024];
+	struct store *s = open_store();
+	struct store_txn *t;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) { /* leaves free pages for all but the large one */
+		t = writer(s);
+		store_put(t, STORE_KVS, B("a"), B("1"));
+		store_put(t, STORE_INDEX, B("a"), B("1"));
+		commit(t);
+	}
+	t = writer(s);
+	store_put(t, STORE_KVS, B("large"), bytes_of(large, sizeof large));
+	store_delete(t, STORE_KVS, B("large"));
+	commit(t);
+	store_close(s, true);
+	s = open_store();
+	assert_string_equal(value_of(s, B("a")), "1");
+	store_close(s, true);
+}
+
 static void
 test_another_boot_trusts_only_a_clean_store(void **state)
 {
@@ -549,6 +574,7 @@ main(void)
 	    TEST(test_every_flipped_bit_of_a_record_is_noticed),
 	    TEST(test_a_record_under_another_key_is_noticed),
 	    TEST(test_a_cut_file_is_made_again),
+	    TEST(test_a_file_with_unwritten_pages_at_its_end_is_whole),
 	    TEST(test_another_boot_trusts_only_a_clean_store),
 	    TEST(test_clean_is_written_at_the_end_alone),
 	    TEST(test_two_deaths_in_a_start_or_a_damage_mark_mean_rebuild),
