@@ -39,7 +39,7 @@ struct ipc {
 	struct ring peers;
 	struct ring listeners;
 	struct spare streams, calls; /* for the next */
-	uint64_t frames;              /* replies received, all connections */
+	uint64_t frames;             /* replies received, all connections */
 	struct dispatch **dispatches;
 	size_t dispatch_count;
 };
