@@ -17,6 +17,7 @@
 #include "duration.h"
 #include "log.h"
 #include "query.h"
+#include "seeded.h"
 #include "structs.h"
 
 #define KEYS 12
@@ -83,11 +84,7 @@ struct rng {
 static inline uint64_t
 rng_next(struct rng *r)
 {
-	uint64_t z = r->state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
+	return seeded_next(&r->state);
 }
 
 /* Neighbouring seeds must not give one sequence that is only shifted. */

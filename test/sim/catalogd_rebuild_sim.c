@@ -16,16 +16,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "archive_form.h"
@@ -166,12 +163,9 @@ wrong(const struct sim *s, const char *fmt, ...)
 	va_list args;
 
 	writes_left = 0;
-	printf("not ok 1 - seed %" PRIu64 ": ", s->seed);
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	seeded_wrong(s->seed, "", fmt, args);
 	va_end(args);
-	printf("\n");
-	fflush(stdout);
 	_exit(EXIT_WRONG);
 }
 
@@ -843,22 +837,13 @@ run_seed(uint64_t seed)
 int
 main(int argc, char **argv)
 {
-	time_t start = time(NULL);
-	bool good = true;
-
 	totals = mmap(NULL, sizeof *totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (totals == MAP_FAILED) {
 		perror("mmap");
 		return 1;
 	}
 	history_init();
-	if (argc > 1)
-		good = run_seed(strtoull(argv[1], NULL, 10));
-	else
-		for (uint64_t seed = 1; good && seed <= SEEDS && (seed <= SEEDS_MIN || time(NULL) - start < SECONDS);
-		     seed++)
-			good = run_seed(seed);
-	if (!good)
+	if (!seeded_run(argc, argv, (struct seeded_bounds){SEEDS, SEEDS_MIN, SECONDS}, run_seed))
 		return 1;
 	printf("ok 1 - %" PRIu64 " seeds of %d entries: %" PRIu64 " batches, %" PRIu64 " processes, %" PRIu64
 	       " killed in a write, %" PRIu64 " power losses, %" PRIu64 " boots behind an ordered stop, %" PRIu64

@@ -65,22 +65,9 @@ put_args(const struct watcher *w, struct buf *args)
 {
 	char id[40];
 	struct question q = w->q;
-	const char *what = "";
 
-	if (q.kind == ASK_KEY)
-		what = key_names[q.what];
-	else if (q.kind == ASK_LIST || q.kind == ASK_KEYS)
-		what = prefix_names[q.what];
-	else if (q.kind == ASK_SESSION)
-		what = session_text(q.what, id);
-	else if (q.kind == ASK_NODE || q.kind == ASK_NODE_SESSIONS || q.kind == ASK_NODE_CHECKS)
-		what = node_names[q.what];
-	else if (q.kind == ASK_SERVICE || q.kind == ASK_HEALTH || q.kind == ASK_SERVICE_CHECKS)
-		what = asked_names[q.what];
-	else if (q.kind == ASK_STATE)
-		what = q.what == 3 ? "any" : statuses[q.what];
 	mp_put_map(args, 5);
-	mp_put_kv_cstr(args, asked[q.kind].name != NULL ? asked[q.kind].name : "Token", what);
+	mp_put_kv_cstr(args, asked[q.kind].name != NULL ? asked[q.kind].name : "Token", question_what(q, id));
 	mp_put_kv_cstr(args, "Seperator", q.kind == ASK_KEYS ? "/" : "");
 	mp_put_kv_uint(args, "MinQueryIndex", w->min_index);
 	mp_put_kv_int(args, "MaxQueryTime", w->wait_ns);
@@ -776,29 +763,11 @@ totals_start(void)
 }
 
 #ifndef SIM_PLANTED
-static int64_t
-wall_ns(void)
-{
-	struct timespec now;
-
-	(void)syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 int
 main(int argc, char **argv)
 {
-	int64_t start_ns = wall_ns();
-	bool good = true;
-
 	totals_start();
-	if (argc > 1)
-		good = run_seed(strtoull(argv[1], NULL, 10));
-	else
-		for (uint64_t seed = 1;
-		     good && seed <= SEEDS && (seed <= SEEDS_MIN || wall_ns() - start_ns < SECONDS * NS_PER_S); seed++)
-			good = run_seed(seed);
-	if (!good)
+	if (!seeded_run(argc, argv, (struct seeded_bounds){SEEDS, SEEDS_MIN, SECONDS}, run_seed))
 		return 1;
 	printf("ok 1 - %" PRIu64 " seeds, %" PRIu64 " entries in %" PRIu64 " batches: %" PRIu64 " questions, %" PRIu64
 	       " answered at once, %" PRIu64 " woken (%" PRIu64 " without a change, as the spec allows), %" PRIu64

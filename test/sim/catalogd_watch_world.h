@@ -142,15 +142,33 @@ NORETURN static void fail(const struct sim *s, const char *fmt, ...) PRINTF_LIKE
 static void
 fail(const struct sim *s, const char *fmt, ...)
 {
+	char where[40];
 	va_list args;
 
-	printf("not ok 1 - seed %" PRIu64 ": index %" PRIu64 ": ", s->seed, s->model->index);
+	snprintf(where, sizeof where, ": index %" PRIu64, s->model->index);
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	seeded_wrong(s->seed, where, fmt, args);
 	va_end(args);
-	printf("\n");
-	fflush(stdout);
 	_exit(1);
+}
+
+/* What q asks for; session IDs are written to id. */
+static const char *
+question_what(struct question q, char id[40])
+{
+	if (q.kind == ASK_KEY)
+		return key_names[q.what];
+	if (q.kind == ASK_LIST || q.kind == ASK_KEYS)
+		return prefix_names[q.what];
+	if (q.kind == ASK_SESSION)
+		return session_text(q.what, id);
+	if (q.kind == ASK_NODE || q.kind == ASK_NODE_SESSIONS || q.kind == ASK_NODE_CHECKS)
+		return node_names[q.what];
+	if (q.kind == ASK_SERVICE || q.kind == ASK_HEALTH || q.kind == ASK_SERVICE_CHECKS)
+		return asked_names[q.what];
+	if (q.kind == ASK_STATE)
+		return q.what == 3 ? "any" : statuses[q.what];
+	return "";
 }
 
 static const char *
@@ -159,22 +177,9 @@ question_text(struct question q)
 	static const char *const kinds[QUESTION_KINDS] = {"key", "list", "keys", "session", "sessions", "sessions of",
 	    "nodes", "services", "service", "node", "health", "checks of node", "checks of service", "state"};
 	static char text[256];
-	const char *what = "";
 	char id[40];
 
-	if (q.kind == ASK_KEY)
-		what = key_names[q.what];
-	else if (q.kind == ASK_LIST || q.kind == ASK_KEYS)
-		what = prefix_names[q.what];
-	else if (q.kind == ASK_SESSION)
-		what = session_text(q.what, id);
-	else if (q.kind == ASK_NODE || q.kind == ASK_NODE_SESSIONS || q.kind == ASK_NODE_CHECKS)
-		what = node_names[q.what];
-	else if (q.kind == ASK_SERVICE || q.kind == ASK_HEALTH || q.kind == ASK_SERVICE_CHECKS)
-		what = asked_names[q.what];
-	else if (q.kind == ASK_STATE)
-		what = q.what == 3 ? "any" : statuses[q.what];
-	snprintf(text, sizeof text, "%s \"%.60s\"", kinds[q.kind], what);
+	snprintf(text, sizeof text, "%s \"%.60s\"", kinds[q.kind], question_what(q, id));
 	return text;
 }
 

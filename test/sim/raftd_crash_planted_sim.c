@@ -1,8 +1,7 @@
 /*
- * raftd_crash_planted_sim.c - the crash explorer is worth what it finds: known mistakes are planted in log and snapshots, and it must catch each
+ * raftd_crash_planted_sim.c - known mistakes in log and snapshots, which the crash explorer must catch (planted.h)
  *
- * Compiles the code itself with WAL_PLANTS, and the explorer without its main. Each mistake runs in a process of its own over all
- * workloads; what was said is printed. One that is not found is a failed test.
+ * Compiles the code itself with WAL_PLANTS, and the explorer without its main. A mistake is looked for in all workloads.
  *
  * Usage: raftd_crash_planted_sim [mistake]
  */
@@ -21,8 +20,7 @@ enum mistake {
 	SNAPSHOTS_FOUND_UNSYNCED,
 	SNAPSHOT_REMOVED_IN_PLACE,
 	LOG_DROPPED_EARLY,
-	LOG_RESET_EARLY,
-	MISTAKES
+	LOG_RESET_EARLY
 };
 
 static enum mistake wal_planted;
@@ -33,99 +31,51 @@ static enum mistake wal_planted;
 #include "snapshot_store.c"
 #define CRASH_PLANTED
 #include "raftd_crash_sim.c"
+#include "planted.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-static const char *const mistakes[MISTAKES] = {
-    [DATA_UNSYNCED] = "a batch is acknowledged before it is synced",
-    [SEGMENT_NAME_UNSYNCED] = "the directory is not synced after a new segment",
-    [SEGMENT_HEAD_UNSYNCED] = "a segment gets its number before its head is synced",
-    [OPENED_UNSYNCED] = "a torn tail is cut, and nothing is synced",
-    [DROP_UNSYNCED] = "the directory is not synced between two segments that are dropped",
-    [HARD_STATE_DROPPED] = "the segment with the hard state is dropped while the next one's first batch is under way",
-    [SNAPSHOT_STATE_UNSYNCED] = "a snapshot gets its name before its state is synced",
-    [SNAPSHOT_FILES_UNNAMED] = "a snapshot gets its name before those of its files are synced",
-    [SNAPSHOT_NAME_UNSYNCED] = "a snapshot is said to be durable before its name is",
-    [SNAPSHOTS_UNSYNCED] = "the name of the directory of snapshots is not synced",
-    [SNAPSHOTS_FOUND_UNSYNCED] = "the names of snapshots found at the start are not synced",
-    [SNAPSHOT_REMOVED_IN_PLACE] = "an old snapshot is removed under its own name",
-    [LOG_DROPPED_EARLY] = "the log is dropped before the snapshot is taken",
-    [LOG_RESET_EARLY] = "the log is reset before the snapshot that was received is durable",
+static const struct planted mistakes[] = {
+    {DATA_UNSYNCED, "a batch is acknowledged before it is synced", 1},
+    {SEGMENT_NAME_UNSYNCED, "the directory is not synced after a new segment", 1},
+    {SEGMENT_HEAD_UNSYNCED, "a segment gets its number before its head is synced", 1},
+    {OPENED_UNSYNCED, "a torn tail is cut, and nothing is synced", 7},
+    {DROP_UNSYNCED, "the directory is not synced between two segments that are dropped", 5},
+    {HARD_STATE_DROPPED, "the segment with the hard state is dropped while the next one's first batch is under way", 5},
+    {SNAPSHOT_STATE_UNSYNCED, "a snapshot gets its name before its state is synced", 8},
+    {SNAPSHOT_FILES_UNNAMED, "a snapshot gets its name before those of its files are synced", 8},
+    {SNAPSHOT_NAME_UNSYNCED, "a snapshot is said to be durable before its name is", 8},
+    {SNAPSHOTS_UNSYNCED, "the name of the directory of snapshots is not synced", 8},
+    {SNAPSHOTS_FOUND_UNSYNCED, "the names of snapshots found at the start are not synced", 8},
+    {SNAPSHOT_REMOVED_IN_PLACE, "an old snapshot is removed under its own name", 8},
+    {LOG_DROPPED_EARLY, "the log is dropped before the snapshot is taken", 8},
+    {LOG_RESET_EARLY, "the log is reset before the snapshot that was received is durable", 9},
 };
 
-/* The workload that exposed it last: tried first, since that saves time. */
-static const unsigned found_in[MISTAKES] = {
-    [DATA_UNSYNCED] = 1,
-    [SEGMENT_NAME_UNSYNCED] = 1,
-    [SEGMENT_HEAD_UNSYNCED] = 1,
-    [OPENED_UNSYNCED] = 7,
-    [DROP_UNSYNCED] = 5,
-    [HARD_STATE_DROPPED] = 5,
-    [SNAPSHOT_STATE_UNSYNCED] = 8,
-    [SNAPSHOT_FILES_UNNAMED] = 8,
-    [SNAPSHOT_NAME_UNSYNCED] = 8,
-    [SNAPSHOTS_UNSYNCED] = 8,
-    [SNAPSHOTS_FOUND_UNSYNCED] = 8,
-    [SNAPSHOT_REMOVED_IN_PLACE] = 8,
-    [LOG_DROPPED_EARLY] = 8,
-    [LOG_RESET_EARLY] = 9,
-};
-
-/* What the explorer said, in text; 0: nothing. */
-static size_t
-find(enum mistake mistake, char *text, size_t size)
+static void
+plant(unsigned mistake)
 {
-	size_t used = 0;
-	ssize_t n;
-	int ends[2];
-	pid_t pid;
+	wal_planted = (enum mistake)mistake;
+	/* only the report of a failure is wanted */
+	if (freopen("/dev/null", "w", stdout) == NULL)
+		_exit(1);
+	said_to = stderr;
+}
 
-	fflush(stdout);
-	if (pipe(ends) == -1 || (pid = fork()) == -1) {
-		perror("raftd_crash_planted_sim");
-		exit(1);
-	}
-	if (pid == 0) {
-		close(ends[0]);
-		wal_planted = mistake;
-		/* only the report of a failure is wanted */
-		dup2(ends[1], STDERR_FILENO);
-		if (freopen("/dev/null", "w", stdout) == NULL)
-			_exit(1);
-		said_to = stderr;
-		explore_all(found_in[mistake]);
-		explore_all(0);
-		_exit(0);
-	}
-	close(ends[1]);
-	while (used < size - 1 && (n = read(ends[0], text + used, size - 1 - used)) > 0)
-		used += (size_t)n;
-	text[used] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	close(ends[0]);
-	waitpid(pid, NULL, 0);
-	return used;
+/* A workload has the seed's place. */
+static bool
+run_workload(uint64_t number)
+{
+	explore_all((size_t)number);
+	return true;
 }
 
 int
 main(int argc, char **argv)
 {
-	unsigned missed = 0, only = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 0;
+	const struct planted_run run = {.list = mistakes,
+	    .count = COUNTOF(mistakes),
+	    .seeds = COUNTOF(works),
+	    .plant = plant,
+	    .run_seed = run_workload};
 
-	for (unsigned i = NOTHING + 1; i < MISTAKES; i++) {
-		char text[512];
-
-		if (only != 0 && i != only)
-			continue;
-		if (find((enum mistake)i, text, sizeof text) > 0)
-			printf("ok %u - %s: %s\n", i, mistakes[i],
-			    strncmp(text, "not ok 1 - ", 11) == 0 ? text + 11 : text);
-		else {
-			printf("not ok %u - %s: not found\n", i, mistakes[i]);
-			missed++;
-		}
-		fflush(stdout);
-	}
-	return missed == 0 ? 0 : 1;
+	return planted_run(&run, argc, argv);
 }

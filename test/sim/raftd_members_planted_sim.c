@@ -21,5 +21,8 @@ static const struct planted mistakes[] = {
 int
 main(int argc, char **argv)
 {
-	return planted_run(mistakes, COUNTOF(mistakes), run_seed, argc > 1 ? strtoul(argv[1], NULL, 10) : 0);
+	const struct planted_run run = {
+	    .list = mistakes, .count = COUNTOF(mistakes), .seeds = PLANTED_SEEDS, .plant = plant, .run_seed = run_seed};
+
+	return planted_run(&run, argc, argv);
 }

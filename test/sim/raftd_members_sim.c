@@ -10,8 +10,6 @@
  *
  * Usage: raftd_members_sim [seed]   without: SEEDS seeds or SECONDS of wall time, whichever ends first. A failure prints its seed.
  */
-#include <time.h>
-
 #include "raftd_members_world.h"
 
 #define SEEDS 3000
@@ -336,7 +334,7 @@ check_end(const struct sim *s, uint64_t before, uint64_t promised)
 #define check_end(s, before, promised) ((void)(before), (void)(promised))
 #endif
 
-static void
+static bool
 run_seed(uint64_t seed)
 {
 	static struct sim s;
@@ -379,20 +377,15 @@ run_seed(uint64_t seed)
 	free(s.servers);
 	totals.seeds++;
 	totals.ms += s.now;
+	return true;
 }
 
 #ifndef SIM_PLANTED
 int
 main(int argc, char **argv)
 {
-	time_t start_time = time(NULL);
-
-	if (argc > 1)
-		run_seed(strtoull(argv[1], NULL, 10));
-	else
-		for (uint64_t seed = 1; seed <= SEEDS && (seed <= SEEDS_MIN || time(NULL) - start_time < SECONDS);
-		     seed++)
-			run_seed(seed);
+	if (!seeded_run(argc, argv, (struct seeded_bounds){SEEDS, SEEDS_MIN, SECONDS}, run_seed))
+		return 1;
 	printf("ok 1 - %" PRIu64 " seeds, %" PRIu64 " simulated seconds: %" PRIu64 " elections, %" PRIu64
 	       " entries committed, %" PRIu64 " deaths, %" PRIu64 " partitions, %" PRIu64 " messages lost, %" PRIu64
 	       " doubled, %" PRIu64 " pauses, %" PRIu64 " transfers, %" PRIu64 " stalls; %" PRIu64

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "mem.h"
 #include "raft.h"
+#include "seeded.h"
 
 #define SERVERS 7
 #define ENTRIES_MAX 8192
@@ -101,24 +102,20 @@ static NORETURN void failed(const struct sim *s, const char *fmt, ...) PRINTF_LI
 static NORETURN void
 failed(const struct sim *s, const char *fmt, ...)
 {
+	char when[40];
 	va_list args;
 
-	printf("not ok 1 - seed %" PRIu64 " at %" PRIu64 " ms: ", s->seed, s->now);
+	snprintf(when, sizeof when, " at %" PRIu64 " ms", s->now);
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	seeded_wrong(s->seed, when, fmt, args);
 	va_end(args);
-	printf("\n# again: raftd_members_sim %" PRIu64 "\n", s->seed);
 	exit(1);
 }
 
 static uint64_t
 below(struct sim *s, uint64_t bound)
 {
-	uint64_t z = (s->random += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return (z ^ z >> 31) % bound;
+	return seeded_below(&s->random, bound);
 }
 
 static uint64_t

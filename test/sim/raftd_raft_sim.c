@@ -20,12 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../unit/raftd_disk.h"
 #include "mem.h"
 #include "message.h"
 #include "raft.h"
+#include "seeded.h"
 #include "wal.h"
 
 #define SEEDS 600
@@ -103,24 +103,20 @@ static NORETURN void failed(const struct sim *s, const char *fmt, ...) PRINTF_LI
 static NORETURN void
 failed(const struct sim *s, const char *fmt, ...)
 {
+	char when[40];
 	va_list args;
 
-	printf("not ok 1 - seed %" PRIu64 " at %" PRIu64 " ms: ", s->seed, s->now);
+	snprintf(when, sizeof when, " at %" PRIu64 " ms", s->now);
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	seeded_wrong(s->seed, when, fmt, args);
 	va_end(args);
-	printf("\n# again: raftd_raft_sim %" PRIu64 "\n", s->seed);
 	exit(1);
 }
 
 static uint64_t
 below(struct sim *s, uint64_t bound)
 {
-	uint64_t z = (s->random += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return (z ^ z >> 31) % bound;
+	return seeded_below(&s->random, bound);
 }
 
 static uint64_t
@@ -667,7 +663,7 @@ check_end(const struct sim *s, uint64_t before, uint64_t promised)
 #define check_end(s, before, promised) ((void)(before), (void)(promised))
 #endif
 
-static void
+static bool
 run_seed(uint64_t seed)
 {
 	static const unsigned counts[] = {3, 5, 3, 3, 5, 3, 1, 3, 5, 7};
@@ -720,20 +716,15 @@ run_seed(uint64_t seed)
 	free(s.servers);
 	totals.seeds++;
 	totals.ms += s.now;
+	return true;
 }
 
 #ifndef SIM_PLANTED
 int
 main(int argc, char **argv)
 {
-	time_t start_time = time(NULL);
-
-	if (argc > 1)
-		run_seed(strtoull(argv[1], NULL, 10));
-	else
-		for (uint64_t seed = 1; seed <= SEEDS && (seed <= SEEDS_MIN || time(NULL) - start_time < SECONDS);
-		     seed++)
-			run_seed(seed);
+	if (!seeded_run(argc, argv, (struct seeded_bounds){SEEDS, SEEDS_MIN, SECONDS}, run_seed))
+		return 1;
 	printf("ok 1 - %" PRIu64 " seeds, %" PRIu64 " simulated seconds: %" PRIu64 " elections, %" PRIu64
 	       " entries committed, %" PRIu64 " process deaths, %" PRIu64 " power losses, %" PRIu64
 	       " torn logs cut, %" PRIu64 " full disks, %" PRIu64 " partitions, %" PRIu64 " messages lost, %" PRIu64

@@ -4,44 +4,9 @@
 #include "dump.h"
 
 #include <lmdb.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "mem.h"
-
-static char dir[64];
-static char error[STORE_ERROR_MAX];
-
-#define B(text) bytes_str(text)
-
-static int
-setup(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof dir, "/tmp/catalogd_dump.XXXXXX");
-	return mkdtemp(dir) == NULL ? -1 : 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	assert_int_equal(store_erase(dir), 0);
-	return rmdir(dir);
-}
-
-static enum store_open_status
-try_open(struct store **s)
-{
-	return store_open(&(struct store_options){.directory = dir, .map_bytes = UINT64_C(1) << 28}, s, error);
-}
+#include "catalogd_store_fixture.h"
 
 /* The dump of a store with these keys, put in this order and, if again, some of them twice and removed between. */
 static char *

@@ -52,23 +52,6 @@ keys(const char *prefix, const char *separator)
 	return ask(kv_list_keys, &key_list_request_schema, json, &indexed_key_list_schema);
 }
 
-/* A session without the catalog: its record is all that locking looks at. */
-static void
-session_make(const char *id)
-{
-	struct session session = {.id = bytes_str(id)};
-	struct buf record = BUF_INIT(4096);
-	char error[STORE_ERROR_MAX];
-	struct store_txn *t;
-
-	store_read_end(fix.store);
-	t = store_write(fix.store, error);
-	schema_encode(&session_schema, &session, &record);
-	store_put(t, STORE_SESSIONS, bytes_str(id), buf_bytes(&record));
-	assert_int_equal(store_commit(t, error), STORE_DONE);
-	buf_free(&record);
-}
-
 /* Ends what session holds on key, as session.c does. */
 static void
 holder_gone(const char *key, bool remove, int64_t delay_ns)

@@ -38,24 +38,6 @@ name(void)
 	return names[roll(COUNTOF(names))];
 }
 
-/* A session that locks keys: its record is all that locking looks at. */
-static void
-session_make(const char *id)
-{
-	struct session session = {.id = bytes_str(id)};
-	struct buf record = BUF_INIT(4096);
-	char error[STORE_ERROR_MAX];
-	struct store_txn *t;
-
-	store_read_end(fix.store);
-	t = store_write(fix.store, error);
-	assert_non_null(t);
-	schema_encode(&session_schema, &session, &record);
-	store_put(t, STORE_SESSIONS, bytes_str(id), buf_bytes(&record));
-	assert_int_equal(store_commit(t, error), STORE_DONE);
-	buf_free(&record);
-}
-
 static void
 step(void)
 {

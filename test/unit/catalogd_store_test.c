@@ -1,50 +1,14 @@
 /*
  * catalogd_store_test.c - the store: records, long keys, nesting, damage, and what a start makes of what it finds
  */
-#include "store.h"
+#include "catalogd_store_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "mem.h"
 #include "store_file.h"
-
-static char dir[64];
-static char error[STORE_ERROR_MAX];
-
-#define B(text) bytes_str(text)
-
-static int
-setup(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof dir, "/tmp/catalogd_store.XXXXXX");
-	return mkdtemp(dir) == NULL ? -1 : 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	assert_int_equal(store_erase(dir), 0);
-	return rmdir(dir);
-}
-
-static enum store_open_status
-try_open(struct store **s)
-{
-	return store_open(&(struct store_options){.directory = dir, .map_bytes = UINT64_C(1) << 28}, s, error);
-}
 
 static struct store *
 open_store(void)

@@ -1,72 +1,16 @@
 /*
  * dnsd_answer_test.c - records made of instances and nodes, limits, messages as they leave
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "answer.h"
-#include "buf.h"
-#include "mem.h"
-#include "mp.h"
-
-#define INSTANCES_MAX 3000
-
-static struct settings settings;
-static struct dns_query query;
-static struct answer_context context;
-static struct instance instances[INSTANCES_MAX];
-static char node_names[INSTANCES_MAX][32], node_addresses[INSTANCES_MAX][64];
-static struct buf meta;
-static uint8_t out[DNS_MESSAGE_MAX];
-
-static void
-name_set(struct name *n, const char *text)
-{
-	assert_int_equal(name_from_text(bytes_str(text), n), 0);
-}
+#include "dnsd_answer_fixture.h"
 
 static int
 setup(void **state)
 {
 	(void)state;
-	memset(&settings, 0, sizeof settings);
-	memset(&query, 0, sizeof query);
-	memset(&context, 0, sizeof context);
-	memset(instances, 0, sizeof instances);
-	name_set(&settings.domain, "consul");
+	context_start();
 	name_set(&settings.alt_domain, "alt.example");
-	settings.node_meta_txt = settings.compress = true;
-	settings.udp_answer_limit = 3;
-	query.class = 1;
-	query.type = DNS_A;
-	query.flags = DNS_FLAG_RD;
-	name_set(&query.name, "many.service.consul");
-	context.region = region_new();
-	context.settings = &settings;
-	context.query = &query;
-	context.zone = settings.domain;
-	context.service = "many";
-	meta = BUF_INIT(256);
 	mp_put_map(&meta, 1);
 	mp_put_kv_cstr(&meta, "i", "01");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	region_free(context.region);
-	buf_free(&meta);
-	free(settings.service_ttls);
 	return 0;
 }
 
@@ -78,10 +22,10 @@ many(size_t count)
 		struct instance *n = &instances[i];
 
 		snprintf(node_names[i], sizeof node_names[i], "many-%02zu", i + 1);
-		snprintf(node_addresses[i], sizeof node_addresses[i], "10.55.%zu.%zu", i / 250, i % 250 + 1);
+		snprintf(addresses[i], sizeof addresses[i], "10.55.%zu.%zu", i / 250, i % 250 + 1);
 		n->node = bytes_str(node_names[i]);
 		n->datacenter = bytes_str("dc1");
-		n->node_address.plain = bytes_str(node_addresses[i]);
+		n->node_address.plain = bytes_str(addresses[i]);
 		n->node_meta = buf_bytes(&meta);
 		n->port = 80;
 		n->weight = 1;

@@ -1,73 +1,23 @@
 /*
  * dnsd_packet_test.c - kept packets: the same answers as answer_write gives, in every order, cut where they must be
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "dnsd_answer_fixture.h"
 
-#include <cmocka.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "buf.h"
-#include "mem.h"
-#include "mp.h"
 #include "packet.h"
 
-#define INSTANCES_MAX 5000
-
-static struct settings settings;
-static struct dns_query query;
-static struct answer_context context;
-static struct instance instances[INSTANCES_MAX];
-static char node_names[INSTANCES_MAX][32], addresses[INSTANCES_MAX][64];
-static struct buf meta;
-static uint8_t out[DNS_MESSAGE_MAX], expected[DNS_MESSAGE_MAX];
-
-static void
-name_set(struct name *n, const char *text)
-{
-	assert_int_equal(name_from_text(bytes_str(text), n), 0);
-}
+static uint8_t expected[DNS_MESSAGE_MAX];
 
 static int
 setup(void **state)
 {
 	(void)state;
-	memset(&settings, 0, sizeof settings);
-	memset(&query, 0, sizeof query);
-	memset(&context, 0, sizeof context);
-	memset(instances, 0, sizeof instances);
-	name_set(&settings.domain, "consul");
-	settings.node_meta_txt = settings.compress = true;
-	settings.udp_answer_limit = 3;
-	query.class = 1;
-	query.type = DNS_A;
+	context_start();
 	query.id = 0x1234;
-	query.flags = DNS_FLAG_RD;
-	name_set(&query.name, "many.service.consul");
-	context.region = region_new();
-	context.settings = &settings;
-	context.query = &query;
-	context.zone = settings.domain;
-	context.service = "many";
-	meta = BUF_INIT(256);
 	mp_put_map(&meta, 2);
 	mp_put_kv_cstr(&meta, "i", "01");
 	mp_put_kv_cstr(&meta, "rack", "r1");
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	region_free(context.region);
-	buf_free(&meta);
 	return 0;
 }
 

@@ -1,40 +1,14 @@
 /*
  * httpd_copies_test.c - answers that are given again: when they may be, and that nobody can tell them from the ones that catalogd gives
  *
- * Requests go over real sockets through connections and the API; catalogd and its page are played by this test, on one loop whose turns
- * are run by hand.
+ * catalogd and its page are played by this test.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "httpd_fixture.h"
 
-#include <cmocka.h>
-#include <errno.h>
-#include <ev.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "conn.h"
 #include "copies.h"
-#include "log.h"
-#include "mem.h"
-#include "net.h"
-#include "request.h"
-
-static struct ev_loop *loop;
-static struct ipc *front_ipc, *catalog_ipc;
-static struct ipc_peer *catalog;
-static struct conns *conns;
-static struct conf *conf;
-static char directory[64];
-static struct buf answer; /* the last one, as the client got it, and a NUL */
 
 /* The played catalogd. */
 static struct page *page;
@@ -45,29 +19,6 @@ static bool says_versions;
 static struct bytes value;
 static struct ipc_stream *held; /* the read that is not answered yet, with hold set */
 static bool hold;
-
-/* ---- what common/daemon.c has in a daemon ---- */
-
-const struct conf *
-daemon_conf(const struct daemon *d)
-{
-	(void)d;
-	return conf;
-}
-
-struct ev_loop *
-daemon_loop(const struct daemon *d)
-{
-	(void)d;
-	return loop;
-}
-
-struct ipc_peer *
-daemon_peer(struct daemon *d, const char *name)
-{
-	(void)d, (void)name;
-	return catalog;
-}
 
 /* ---- the played catalogd ---- */
 
@@ -121,26 +72,7 @@ kvs_get(struct ipc_stream *s, struct bytes args, void *ctx)
 static const struct ipc_method METHODS[] = {{"KVS.Get", kvs_get}};
 static const struct ipc_service SERVICE = {METHODS, COUNTOF(METHODS), NULL};
 
-/* ---- the front and its clients ---- */
-
-static const struct conn_handler HANDLER = {request_body_max, request_known, request_dispatch, request_ended};
-
-static void
-configure(const char *text)
-{
-	char path[128], error[CONF_ERROR_MAX];
-	FILE *f;
-
-	snprintf(path, sizeof path, "%s/httpd.conf", directory);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-	conf_free(conf);
-	conf = conf_load(path, error);
-	assert_non_null(conf);
-	request_configure(NULL);
-}
+/* ---- the page, the front and its clients ---- */
 
 /* Wall time of the lease, as the page's reader sees it. */
 static uint64_t now_ns;
@@ -166,24 +98,8 @@ new_page(uint64_t (*clock)(void))
 static int
 setup(void **unused)
 {
-	char path[128];
-	int fd;
-
 	(void)unused;
-	log_init("httpd", LOG_ERROR_LEVEL);
-	snprintf(directory, sizeof directory, "/tmp/httpd-test.XXXXXX");
-	assert_non_null(mkdtemp(directory));
-	snprintf(path, sizeof path, "%s/catalogd.sock", directory);
-	loop = ev_loop_new(0);
-	catalog_ipc = ipc_new(loop, "catalogd");
-	fd = net_listen_unix(path, 0600);
-	assert_int_not_equal(fd, -1);
-	assert_non_null(ipc_listen(catalog_ipc, fd, &SERVICE));
-	front_ipc = ipc_new(loop, "httpd");
-	catalog = ipc_peer_new(front_ipc, path, NULL);
-	configure("datacenter = \"dc1\"; node_name = \"n1\";");
-	conns = conns_new(loop, &HANDLER, 64u * 1024);
-	buf_init(&answer, 64u << 20);
+	front_start(&SERVICE);
 	calls = calls_asking = clock_readings = 0;
 	claim = (struct page_claim){.count = 1, .slot = {5}};
 	says_versions = true;
@@ -197,51 +113,10 @@ setup(void **unused)
 static int
 teardown(void **unused)
 {
-	char path[128];
-
 	(void)unused;
-	conns_free(conns);
+	front_stop();
 	copies_set_page(NULL, NULL);
-	ipc_free(front_ipc);
-	ipc_free(catalog_ipc);
-	ev_loop_destroy(loop);
-	buf_free(&answer);
-	conf_free(conf);
-	conf = NULL;
-	snprintf(path, sizeof path, "%s/httpd.conf", directory);
-	unlink(path);
-	snprintf(path, sizeof path, "%s/catalogd.sock", directory);
-	unlink(path);
-	rmdir(directory);
 	return 0;
-}
-
-static int server_end; /* of the connection made last */
-
-static int
-dial(void)
-{
-	union net_addr peer;
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	assert_int_equal(net_addr_parse("127.0.0.1", 1234, &peer), 0);
-	server_end = fds[1];
-	conns_add(conns, fds[1], &peer);
-	return fds[0];
-}
-
-static void
-turns(int n)
-{
-	while (n-- > 0)
-		ev_run(loop, EVRUN_NOWAIT);
-}
-
-static void
-put(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
 /* Bytes of the whole answer at the front of answer; 0: it is not all there. */
@@ -285,7 +160,7 @@ take_answer(int fd, bool head)
 static const char *
 ask(int fd, const char *request)
 {
-	put(fd, request);
+	put_str(fd, request);
 	return take_answer(fd, strncmp(request, "HEAD", 4) == 0);
 }
 
@@ -433,7 +308,7 @@ test_the_lease_is_checked_after_the_request_was_read(void **unused)
 	assert_int_equal(clock_readings, 2);
 	/* Two requests read at once are two questions to the clock. */
 	page->lease_until_ns = 1001;
-	put(fd, GET_K GET_K);
+	put_str(fd, GET_K GET_K);
 	turns(5);
 	assert_int_equal(clock_readings, 4);
 	close(fd);
@@ -450,17 +325,17 @@ test_the_lease_ends_within_a_request(void **unused)
 	now_ns = 999;
 	assert_true(is_kept(GET_K));
 	before = calls;
-	put(fd, "GET /v1/kv/k HTTP/1.1\r\nHost:");
+	put_str(fd, "GET /v1/kv/k HTTP/1.1\r\nHost:");
 	turns(5);
 	now_ns = 1000;
-	put(fd, " x\r\n\r\n");
+	put_str(fd, " x\r\n\r\n");
 	(void)take_answer(fd, false);
 	assert_int_equal(calls, before + 1);
 	/* In pieces, but in time. */
 	now_ns = 999;
-	put(fd, "GET /v1/kv/k HTTP/1.1\r\nHost:");
+	put_str(fd, "GET /v1/kv/k HTTP/1.1\r\nHost:");
 	turns(5);
-	put(fd, " x\r\n\r\n");
+	put_str(fd, " x\r\n\r\n");
 	(void)take_answer(fd, false);
 	assert_int_equal(calls, before + 1);
 	close(fd);
@@ -523,7 +398,7 @@ test_the_connection_ends_as_it_would(void **unused)
 	assert_true(is_kept(GET_K));
 	/* A half-closed client gets its answer, and the end. */
 	fd = dial();
-	put(fd, GET_K);
+	put_str(fd, GET_K);
 	shutdown(fd, SHUT_WR);
 	(void)take_answer(fd, false);
 	turns(5);
@@ -536,7 +411,7 @@ test_the_connection_ends_as_it_would(void **unused)
 	copies_forget();
 	fd = dial();
 	hold = true;
-	put(fd, GET_K);
+	put_str(fd, GET_K);
 	turns(10);
 	assert_non_null(held);
 	conns_stop(conns);
@@ -554,7 +429,7 @@ test_answers_stay_in_order(void **unused)
 
 	(void)unused;
 	assert_true(is_kept(GET_K));
-	put(fd, GET_K "GET /v1/kv/absent HTTP/1.1\r\nHost: x\r\n\r\n" GET_K "\r\n" GET_K);
+	put_str(fd, GET_K "GET /v1/kv/absent HTTP/1.1\r\nHost: x\r\n\r\n" GET_K "\r\n" GET_K);
 	buf_clear(&answer);
 	for (int turn = 0; turn < 50; turn++) {
 		ssize_t n = recv(fd, buf_space(&answer, 65536), 65535, 0);
@@ -619,7 +494,7 @@ test_a_new_configuration(void **unused)
 	/* An answer that was on its way meanwhile is not kept. */
 	page->versions[5] = claim.version[0] = 1;
 	hold = true;
-	put(fd, GET_K);
+	put_str(fd, GET_K);
 	turns(10);
 	assert_non_null(held);
 	configure("");
@@ -638,7 +513,7 @@ test_another_page_meanwhile(void **unused)
 	(void)unused;
 	(void)ask(fd, GET_K);
 	hold = true;
-	put(fd, GET_K);
+	put_str(fd, GET_K);
 	turns(10);
 	assert_non_null(held);
 	copies_set_page(NULL, NULL);
@@ -658,7 +533,7 @@ test_a_client_that_goes_meanwhile(void **unused)
 	(void)unused;
 	(void)ask(fd, GET_K);
 	hold = true;
-	put(fd, GET_K);
+	put_str(fd, GET_K);
 	turns(10);
 	assert_non_null(held);
 	close(fd);
@@ -687,7 +562,7 @@ test_slow_clients(void **unused)
 	whole = xstrdup(ask(quick, GET_K));
 	slow = dial();
 	assert_int_equal(setsockopt(server_end, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
-	put(slow, GET_K);
+	put_str(slow, GET_K);
 	turns(5);
 	/* The copy is given to somebody else, with another date. */
 	assert_int_not_equal(copies_find(bytes_str(GET_K), date, &used).size, 0);

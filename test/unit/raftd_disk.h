@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../sim/seeded.h"
 #include "mem.h"
 #include "wal.h"
 
@@ -102,11 +103,7 @@ struct disk {
 static inline uint64_t
 disk_random(struct disk *d)
 {
-	uint64_t z = (d->random += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
+	return seeded_next(&d->random);
 }
 
 /* Counts one operation that changes something; false: the machine has stopped. */
