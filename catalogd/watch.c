@@ -1,5 +1,5 @@
 /*
- * watch.c - parked queries and subscriptions (contract: watch.h; callers: serve.c parks, apply.c touches, log.c wakes)
+ * watch.c - parked queries (contract: watch.h; callers: serve.c parks, apply.c touches, log.c wakes)
  *
  * A point is a name that somebody waits for; a group is a set of equal parked queries; a link hangs a group on a point. A touch looks up
  * its point and puts the groups found there on the dirty ring; the wake-up after the commit runs each of them once and sends its answer
@@ -25,6 +25,7 @@
 #include "hash.h"
 #include "log.h"
 #include "mem.h"
+#include "notice.h"
 #include "publish.h"
 #include "query.h"
 #include "ring.h"
@@ -39,7 +40,6 @@
 
 #define REPLY_BYTES_MAX (250u * 1024 * 1024)
 #define PARKED_MAX 400000
-#define NOTICE_BYTES_MAX (64u * 1024)
 #define REPLY_KEEP_BYTES (1u * 1024 * 1024)
 
 struct link {
@@ -85,13 +85,6 @@ struct member {
 	struct ev_timer deadline;
 };
 
-struct subscriber {
-	struct ring ring;
-	struct watch *watch;
-	struct ipc_stream *stream;
-	bool behind; /* a notice could not be sent: the next one is "reset" */
-};
-
 struct length {
 	size_t length;
 	size_t count;
@@ -109,7 +102,6 @@ struct watch {
 	bool question_open; /* also when all that it is for has gone */
 	watch_verify *verify;
 	void *verify_ctx;
-	struct ring subscribers;
 	struct length *lengths; /* of watched prefixes */
 	size_t length_count;
 	size_t parked;
@@ -117,12 +109,8 @@ struct watch {
 	struct buf reply, args;
 	struct ipc_stream **streams;
 	size_t streams_size;
-	/* what this batch has to tell subscribers */
-	struct hash_table told;
-	struct region *told_region;
-	struct buf notice;
-	uint32_t notice_count;
-	bool all;
+	struct notices *notices;
+	bool all; /* this batch has replaced the state */
 	enum watch_kind observed;
 	void (*observer)(void *ctx, struct bytes name);
 	void *observer_ctx;
@@ -141,12 +129,10 @@ watch_new(struct ev_loop *loop, watch_run *run, void *ctx)
 	ring_init(&w->dirty);
 	ring_init(&w->unverified);
 	ring_init(&w->verifying);
-	ring_init(&w->subscribers);
 	buf_init(&w->reply, REPLY_BYTES_MAX);
 	buf_init(&w->args, FRAME_REQUEST_BYTES_MAX);
-	buf_init(&w->notice, NOTICE_BYTES_MAX);
 	w->query.region = region_new();
-	w->told_region = region_new();
+	w->notices = notices_new();
 	return w;
 }
 
@@ -535,31 +521,6 @@ point_mark(struct watch *w, enum watch_kind kind, struct bytes name)
 		group_mark(w, l->group);
 }
 
-/* Remembers a name for the subscribers, once a batch. */
-static void
-notice_add(struct watch *w, enum watch_kind kind, struct bytes name)
-{
-	uint64_t hash = hash_bytes(kind, name);
-	struct watch_point *p;
-
-	if (w->subscribers.next == &w->subscribers || w->all)
-		return;
-	for (struct hash_node *n = hash_first(&w->told, hash); n != NULL; n = hash_next(n)) {
-		p = (struct watch_point *)n;
-		if (p->kind == kind && bytes_equal(bytes_of(p->name, p->name_size), name) && !PLANTED(NOTICE_TWICE))
-			return;
-	}
-	p = region_alloc(w->told_region, sizeof *p + name.size);
-	*p = (struct watch_point){.node.hash = hash, .kind = kind, .name_size = (uint32_t)name.size};
-	if (name.size > 0)
-		memcpy(p->name, name.data, name.size);
-	hash_insert(&w->told, &p->node);
-	mp_put_array(&w->notice, 2);
-	mp_put_cstr(&w->notice, kind == WATCH_NODE ? "node" : "service");
-	mp_put_bytes(&w->notice, name);
-	w->notice_count++;
-}
-
 void
 watch_touch(struct watch *w, enum watch_kind kind, struct bytes name)
 {
@@ -576,79 +537,14 @@ watch_touch(struct watch *w, enum watch_kind kind, struct bytes name)
 			if (w->lengths[i].length <= name.size &&
 			    (w->lengths[i].length == name.size || !PLANTED(PREFIX_EXACT)))
 				point_mark(w, WATCH_PREFIX, bytes_of(name.data, w->lengths[i].length));
-	if (kind == WATCH_HEALTH || kind == WATCH_NODE)
-		notice_add(w, kind, name);
-}
-
-static void
-subscriber_tell(struct subscriber *subscriber, struct bytes notice)
-{
-	static const uint8_t reset[] = {0x91, 0x92, 0xa5, 'r', 'e', 's', 'e', 't', 0xa0};
-
-	if (subscriber->behind)
-		notice = bytes_of(reset, sizeof reset);
-	subscriber->behind = !ipc_push(subscriber->stream, notice) && !PLANTED(RESET_FORGOTTEN);
-}
-
-static void
-on_subscriber_credit(struct ipc_stream *s, void *ctx)
-{
-	struct subscriber *subscriber = ctx;
-
-	(void)s;
-	if (subscriber->behind)
-		subscriber_tell(subscriber, bytes_of(NULL, 0));
-}
-
-static void
-on_subscriber_ended(struct ipc_stream *s, void *ctx)
-{
-	struct subscriber *subscriber = ctx;
-
-	(void)s;
-	ring_remove(&subscriber->ring);
-	free(subscriber);
+	if ((kind == WATCH_HEALTH || kind == WATCH_NODE) && !w->all)
+		notices_add(w->notices, kind, name);
 }
 
 void
 watch_subscribe(struct watch *w, struct ipc_stream *s)
 {
-	struct subscriber *subscriber = xcalloc(1, sizeof *subscriber);
-
-	subscriber->watch = w;
-	subscriber->stream = s;
-	/* What it knew before this stream began may be anything: the first element is "reset". */
-	subscriber->behind = !PLANTED(EVENT_FIRST);
-	ring_append(&w->subscribers, &subscriber->ring);
-	ipc_stream_watch(s, on_subscriber_ended, on_subscriber_credit, subscriber);
-	on_subscriber_credit(s, subscriber);
-}
-
-/* One element for all names of the batch: [[Kind, Name], ...]. */
-static void
-subscribers_tell(struct watch *w)
-{
-	struct buf element = BUF_INIT(NOTICE_BYTES_MAX + 16);
-
-	if (w->notice_count > 0 || w->all) {
-		bool lost = w->all || w->notice.overflow;
-
-		if (!lost) {
-			mp_put_array(&element, w->notice_count);
-			buf_put_bytes(&element, buf_bytes(&w->notice));
-		}
-		for (struct ring *r = w->subscribers.next; r != &w->subscribers; r = r->next) {
-			struct subscriber *subscriber = RING_ENTRY(r, struct subscriber, ring);
-
-			subscriber->behind |= lost;
-			subscriber_tell(subscriber, buf_bytes(&element));
-		}
-	}
-	buf_free(&element);
-	hash_free(&w->told);
-	region_reset(w->told_region);
-	buf_clear(&w->notice);
-	w->notice_count = 0;
+	notices_subscribe(w->notices, s);
 }
 
 /* Runs g once and answers the members whose time has come. */
@@ -704,7 +600,7 @@ watch_wake(struct watch *w)
 {
 	bool all = w->all;
 
-	subscribers_tell(w);
+	notices_send(w->notices, all);
 	w->all = false;
 	if (all)
 		for (size_t i = 0; i < w->groups.size; i++)
@@ -803,21 +699,12 @@ watch_free(struct watch *w)
 			}
 			group_free_if_empty(w, g);
 		}
-	while (w->subscribers.next != &w->subscribers) {
-		struct subscriber *subscriber = RING_ENTRY(w->subscribers.next, struct subscriber, ring);
-
-		ipc_stream_watch(subscriber->stream, NULL, NULL, NULL);
-		ring_remove(&subscriber->ring);
-		free(subscriber);
-	}
 	hash_free(&w->points);
 	hash_free(&w->groups);
-	hash_free(&w->told);
+	notices_free(w->notices);
 	region_free(w->query.region);
-	region_free(w->told_region);
 	buf_free(&w->reply);
 	buf_free(&w->args);
-	buf_free(&w->notice);
 	free(w->lengths);
 	free(w->streams);
 	free(w);
