@@ -31,23 +31,12 @@ struct writer {
 static int
 writer_flush(struct writer *w)
 {
-	const uint8_t *at = w->buf.data;
-	size_t left = w->buf.used;
-
 	if (w->buf.overflow) {
 		errno = EMSGSIZE;
 		return -1;
 	}
-	while (left > 0) {
-		ssize_t n = write(w->fd, at, left);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		at += n;
-		left -= (size_t)n;
-	}
+	if (bytes_write(w->fd, buf_bytes(&w->buf)) == -1)
+		return -1;
 	w->crc = crc32c(w->crc, w->buf.data, w->buf.used);
 	buf_clear(&w->buf);
 	return 0;

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "buf.h"
 #include "mem.h"
@@ -25,24 +24,13 @@ struct dump {
 static int
 flush(struct dump *d)
 {
-	const uint8_t *at = d->out.data;
-	size_t left = d->out.used;
-
 	if (d->out.overflow) {
 		errno = EMSGSIZE;
 		return -1;
 	}
 	sha256_add(&d->sum, buf_bytes(&d->out));
-	while (left > 0) {
-		ssize_t n = write(d->fd, at, left);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		at += n;
-		left -= (size_t)n;
-	}
+	if (bytes_write(d->fd, buf_bytes(&d->out)) == -1)
+		return -1;
 	buf_clear(&d->out);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * store_open.c - opening the state on disk, making it ours, and closing it (contract: store.h; callers: main.c, raftlog.c, catalogd_snapshot.c)
+ * store_open.c - opening the state on disk, making it ours, and closing it (contract: store.h; callers: main.c, catalogd.c, catalogd_snapshot.c)
  *
  * LMDB with MDB_NOSYNC: the file is a cache of the log's outcome. It survives every death of this process (the page cache has all
  * writes, and a commit writes its meta page last), but not a power cut: LMDB then hands pages out again whose successors never reached

@@ -98,21 +98,6 @@ persist_close(struct persist *p)
 /* ---- writing ---- */
 
 static int
-write_all(int fd, struct bytes data)
-{
-	while (data.size > 0) {
-		ssize_t n = write(fd, data.data, data.size);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		data.data += n;
-		data.size -= (size_t)n;
-	}
-	return 0;
-}
-
-static int
 replace_file(struct persist *p, enum place place, const char *id, struct bytes content, bool durable)
 {
 	char name[SHA256_TEXT_MAX], temporary[SHA256_TEXT_MAX + 4];
@@ -124,7 +109,7 @@ replace_file(struct persist *p, enum place place, const char *id, struct bytes c
 	fd = openat(p->dirs[place], temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return -1;
-	if (write_all(fd, content) == -1 || (durable && fdatasync(fd) == -1) ||
+	if (bytes_write(fd, content) == -1 || (durable && fdatasync(fd) == -1) ||
 	    renameat(p->dirs[place], temporary, p->dirs[place], name) == -1 ||
 	    (durable && fsync(p->dirs[place]) == -1)) {
 		saved_errno = errno;

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -189,6 +190,22 @@ bytes_to_u64(struct bytes a, uint64_t *out)
 		}
 	}
 	*out = value;
+	return 0;
+}
+
+int
+bytes_write(int fd, struct bytes a)
+{
+	while (a.size > 0) {
+		ssize_t n = write(fd, a.data, a.size);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return -1;
+		a.data += n;
+		a.size -= (size_t)n;
+	}
 	return 0;
 }
 

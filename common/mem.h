@@ -49,6 +49,8 @@ MUST_USE char *bytes_dup(struct bytes a);
 MUST_USE int bytes_to_str(struct bytes a, char *out, size_t size);
 /* Decimal, all of a, no sign, no blank. -1: not a number or over 64 bits (errno EINVAL, ERANGE). */
 MUST_USE int bytes_to_u64(struct bytes a, uint64_t *out);
+/* All of a to a blocking descriptor, in as many writes as that takes. -1 with errno: a part may be written. */
+MUST_USE int bytes_write(int fd, struct bytes a);
 
 /*
  * region: all memory of one request, freed at one place. region_alloc never returns NULL; the caller

@@ -171,23 +171,15 @@ static int
 write_file(int dirfd, const char *name, const struct buf *text)
 {
 	const int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
-	size_t done = 0;
 	int saved_errno;
 
 	if (fd == -1)
 		return -1;
-	while (done < text->used) {
-		const ssize_t wrote = write(fd, text->data + done, text->used - done);
-
-		if (wrote == -1 && errno == EINTR)
-			continue;
-		if (wrote == -1) {
-			saved_errno = errno;
-			close(fd);
-			errno = saved_errno;
-			return -1;
-		}
-		done += (size_t)wrote;
+	if (bytes_write(fd, buf_bytes(text)) == -1) {
+		saved_errno = errno;
+		close(fd);
+		errno = saved_errno;
+		return -1;
 	}
 	return close(fd);
 }

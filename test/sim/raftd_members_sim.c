@@ -84,27 +84,11 @@ change_propose(struct sim *s, unsigned i)
 static void
 check_leader(struct sim *s, unsigned i)
 {
-	struct server *v = &s->servers[i];
-	uint64_t term = raft_term(v->raft);
-
-	if (raft_role(v->raft) != RAFT_LEADER || term == v->led_term)
+	if (!leader_is_new(s, i))
 		return;
-	v->led_term = term;
-	totals.elections++;
-	if (term >= ENTRIES_MAX)
-		failed(s, "term %" PRIu64, term);
-	if (s->leader_of[term] != 0)
-		failed(s, "election safety: servers %u and %u lead term %" PRIu64, s->leader_of[term] - 1, i, term);
-	s->leader_of[term] = i + 1;
 	if (s->malicious && s->chaos && below(s, 2) == 0)
 		change_propose(s, i);
-	for (uint64_t index = raft_log(v->raft)->base_index + 1;
-	     index <= s->committed_last && s->committed_in[index] < term; index++)
-		if (index > raft_log(v->raft)->last || v->log[index].term != s->committed[index].term ||
-		    v->log[index].value != s->committed[index].value)
-			failed(s,
-			    "leader completeness: server %u leads term %" PRIu64 " without committed entry %" PRIu64, i,
-			    term, index);
+	check_complete(s, i);
 }
 
 static void
@@ -134,37 +118,6 @@ check_delivery(struct sim *s, unsigned i)
 	if (raft_configuration_committed(v->raft)->index > s->commit_known)
 		failed(s, "server %u has two uncommitted configurations: %" PRIu64 ", %" PRIu64, i,
 		    raft_configuration_committed(v->raft)->index, raft_configuration(v->raft)->index);
-}
-
-static void
-check_reads(struct sim *s, unsigned i)
-{
-	struct server *v = &s->servers[i];
-
-	if (raft_lease_until(v->raft) > clock_of(s, v)) {
-		totals.lease_reads++;
-		if (v->delivered < s->acked)
-			failed(s,
-			    "linearizable reads: server %u reads entry %" PRIu64 " under its lease, %" PRIu64
-			    " was acknowledged",
-			    i, v->delivered, s->acked);
-	}
-	if (raft_term(v->raft) != v->read_term || raft_role(v->raft) != RAFT_LEADER)
-		v->read_round = 0;
-	if (v->read_round != 0 && raft_round(v->raft) >= v->read_round) {
-		totals.round_reads++;
-		if (v->read_index < v->read_needed)
-			failed(s,
-			    "linearizable reads: server %u reads entry %" PRIu64 " after a round, %" PRIu64
-			    " was acknowledged before it",
-			    i, v->read_index, v->read_needed);
-		v->read_round = 0;
-	}
-	if (v->read_round == 0 && below(s, 20) == 0) {
-		v->read_round = raft_read_begin(v->raft, &v->read_index);
-		v->read_needed = s->acked;
-		v->read_term = raft_term(v->raft);
-	}
 }
 
 /* ---- one server's turn ---- */
@@ -236,26 +189,6 @@ turn(struct sim *s, unsigned i)
 /* ---- faults ---- */
 
 static void
-partition(struct sim *s)
-{
-	unsigned kind = (unsigned)below(s, 4), one = (unsigned)below(s, SERVERS);
-	uint64_t side = below(s, UINT64_C(1) << SERVERS);
-
-	memset(s->cut, 0, sizeof s->cut);
-	if (kind == 0)
-		return;
-	totals.partitions++;
-	for (unsigned a = 0; a < SERVERS; a++)
-		for (unsigned b = 0; b < SERVERS; b++)
-			if (kind == 1) /* two sides */
-				s->cut[a][b] = (side >> a & 1) != (side >> b & 1);
-			else if (kind == 2) /* one hears nobody */
-				s->cut[a][b] = b == one;
-			else /* some pairs, one way */
-				s->cut[a][b] = below(s, 3) == 0;
-}
-
-static void
 faults(struct sim *s)
 {
 	if (below(s, s->partition_every) == 0)
@@ -266,19 +199,12 @@ faults(struct sim *s)
 		if (s->servers[i].raft != NULL)
 			stop(s, i);
 	}
-	if (below(s, 400) == 0) {
-		s->servers[below(s, SERVERS)].paused_until = s->now + below(s, 400);
-		totals.pauses++;
-	}
+	pause_somebody(s);
 	if (below(s, 6000) == 0)
 		for (unsigned i = 0; i < SERVERS; i++)
 			if (s->servers[i].raft != NULL)
 				stop(s, i);
-	if (below(s, 1000) == 0) {
-		s->loss = below(s, 4) * 60;
-		s->duplicate = below(s, 3) * 80;
-		s->delay_max = 2 + below(s, 40);
-	}
+	weather_change(s);
 }
 
 static void
@@ -296,10 +222,7 @@ run_for(struct sim *s, uint64_t ms)
 static void
 heal(struct sim *s)
 {
-	s->chaos = false;
-	memset(s->cut, 0, sizeof s->cut);
-	s->loss = s->duplicate = 0;
-	s->delay_max = 5;
+	calm(s);
 	for (unsigned i = 0; i < SERVERS; i++) {
 		struct server *v = &s->servers[i];
 
@@ -373,7 +296,7 @@ run_seed(uint64_t seed)
 	for (unsigned i = 0; i < SERVERS; i++)
 		raft_free(s.servers[i].raft);
 	for (size_t i = 0; i < s.packet_count; i++)
-		free(s.packets[i].entries);
+		packet_free(&s.packets[i]);
 	free(s.servers);
 	totals.seeds++;
 	totals.ms += s.now;

@@ -14,7 +14,6 @@
 #include "log.h"
 #include "mem.h"
 #include "raft.h"
-#include "seeded.h"
 
 #define SERVERS 7
 #define ENTRIES_MAX 8192
@@ -97,26 +96,8 @@ static struct {
 	    lease_reads, round_reads;
 } totals;
 
-static NORETURN void failed(const struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static NORETURN void
-failed(const struct sim *s, const char *fmt, ...)
-{
-	char when[40];
-	va_list args;
-
-	snprintf(when, sizeof when, " at %" PRIu64 " ms", s->now);
-	va_start(args, fmt);
-	seeded_wrong(s->seed, when, fmt, args);
-	va_end(args);
-	exit(1);
-}
-
-static uint64_t
-below(struct sim *s, uint64_t bound)
-{
-	return seeded_below(&s->random, bound);
-}
+#define SERVER_COUNT(s) SERVERS
+#include "raftd_common.h"
 
 static uint64_t
 raft_random(void *ctx, uint64_t bound)
@@ -124,18 +105,6 @@ raft_random(void *ctx, uint64_t bound)
 	struct sim *s = ctx;
 
 	return below(s, 3) == 0 ? below(s, 2) * (bound / 2) : below(s, bound);
-}
-
-static uint64_t
-clock_of(const struct sim *s, const struct server *v)
-{
-	return v->clock_offset + s->now * v->clock_speed;
-}
-
-static struct raft_id
-id_of(unsigned server)
-{
-	return (struct raft_id){7, server + 1};
 }
 
 static unsigned
@@ -417,6 +386,12 @@ packet_put(struct sim *s, unsigned from, unsigned to, const struct raft_message 
 }
 
 static void
+packet_free(struct packet *p)
+{
+	free(p->entries);
+}
+
+static void
 messages_send(struct sim *s, unsigned i)
 {
 	struct server *v = &s->servers[i];
@@ -466,22 +441,6 @@ packet_deliver(struct sim *s, struct packet *p)
 		chunk_take(s, v, p);
 	if (raft_refused(v->raft) > 0)
 		failed(s, "server %u refused a message of server %u", p->to, p->from);
-}
-
-static void
-packets_deliver(struct sim *s)
-{
-	for (size_t i = 0; i < s->packet_count;) {
-		struct packet p = s->packets[i];
-
-		if (p.at > s->now || s->servers[p.to].paused_until > s->now) {
-			i++;
-			continue;
-		}
-		s->packets[i] = s->packets[--s->packet_count];
-		packet_deliver(s, &p);
-		free(p.entries);
-	}
 }
 
 #endif

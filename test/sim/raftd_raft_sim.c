@@ -25,7 +25,6 @@
 #include "mem.h"
 #include "message.h"
 #include "raft.h"
-#include "seeded.h"
 #include "wal.h"
 
 #define SEEDS 600
@@ -98,26 +97,8 @@ static struct {
 	    full_disks, lease_reads, round_reads, transfers, pauses;
 } totals;
 
-static NORETURN void failed(const struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static NORETURN void
-failed(const struct sim *s, const char *fmt, ...)
-{
-	char when[40];
-	va_list args;
-
-	snprintf(when, sizeof when, " at %" PRIu64 " ms", s->now);
-	va_start(args, fmt);
-	seeded_wrong(s->seed, when, fmt, args);
-	va_end(args);
-	exit(1);
-}
-
-static uint64_t
-below(struct sim *s, uint64_t bound)
-{
-	return seeded_below(&s->random, bound);
-}
+#define SERVER_COUNT(s) ((s)->count)
+#include "raftd_common.h"
 
 static uint64_t
 raft_random(void *ctx, uint64_t bound)
@@ -125,19 +106,6 @@ raft_random(void *ctx, uint64_t bound)
 	struct sim *s = ctx;
 
 	return s->malicious && s->chaos ? below(s, 2) * (bound / 2) : below(s, bound);
-}
-
-/* Differs in speed by up to a tenth between two servers, and in what it says by anything. */
-static uint64_t
-clock_of(const struct sim *s, const struct server *v)
-{
-	return v->clock_offset + s->now * v->clock_speed;
-}
-
-static struct raft_id
-id_of(unsigned server)
-{
-	return (struct raft_id){7, server + 1};
 }
 
 /* An entry's content: its value, padded so that batches have one or more blocks. No-ops are empty. */
@@ -267,6 +235,12 @@ packet_put(struct sim *s, unsigned from, unsigned to, struct bytes bytes)
 	buf_put_bytes(&p->bytes, bytes);
 }
 
+static void
+packet_free(struct packet *p)
+{
+	buf_free(&p->bytes);
+}
+
 static struct message_entry
 encode_entry(void *ctx, uint64_t index)
 {
@@ -307,7 +281,7 @@ messages_send(struct sim *s, unsigned i)
 }
 
 static void
-packet_deliver(struct sim *s, const struct packet *p)
+packet_deliver(struct sim *s, struct packet *p)
 {
 	struct server *v = &s->servers[p->to];
 	struct raft_accepted accepted;
@@ -331,22 +305,6 @@ packet_deliver(struct sim *s, const struct packet *p)
 	if (raft_refused(v->raft) > 0)
 		failed(s, "server %u refused a message of server %u", p->to, p->from);
 	message_in_free(&in);
-}
-
-static void
-packets_deliver(struct sim *s)
-{
-	for (size_t i = 0; i < s->packet_count;) {
-		struct packet p = s->packets[i];
-
-		if (p.at > s->now || s->servers[p.to].paused_until > s->now) {
-			i++;
-			continue;
-		}
-		s->packets[i] = s->packets[--s->packet_count];
-		packet_deliver(s, &p);
-		buf_free(&p.bytes);
-	}
 }
 
 /* ---- invariants ---- */
@@ -387,25 +345,11 @@ betray(struct sim *s, unsigned i)
 static void
 check_leader(struct sim *s, unsigned i)
 {
-	struct server *v = &s->servers[i];
-	uint64_t term = raft_term(v->raft);
-
-	if (raft_role(v->raft) != RAFT_LEADER || term == v->led_term)
+	if (!leader_is_new(s, i))
 		return;
-	v->led_term = term;
-	totals.elections++;
-	if (s->leader_of[term] != 0) /* also the same one after a restart: it can not have been elected twice */
-		failed(s, "election safety: servers %u and %u lead term %" PRIu64, s->leader_of[term] - 1, i, term);
-	s->leader_of[term] = i + 1;
 	if (s->malicious && s->chaos && below(s, 4) == 0)
 		isolate(s, i);
-	/* a leader of an older term than the one that committed may be late, and learn of it */
-	for (uint64_t index = 1; index <= s->committed_last && s->committed_in[index] < term; index++)
-		if (index > raft_log(v->raft)->last || v->log[index].term != s->committed[index].term ||
-		    v->log[index].value != s->committed[index].value)
-			failed(s,
-			    "leader completeness: server %u leads term %" PRIu64 " without committed entry %" PRIu64, i,
-			    term, index);
+	check_complete(s, i);
 }
 
 static void
@@ -436,38 +380,6 @@ check_delivery(struct sim *s, unsigned i)
 	s->acked = v->delivered;
 	if (s->malicious && s->chaos && below(s, 24) == 0)
 		betray(s, i);
-}
-
-/* Whoever may read, by lease or by round, sees all that was acknowledged before. */
-static void
-check_reads(struct sim *s, unsigned i)
-{
-	struct server *v = &s->servers[i];
-
-	if (raft_lease_until(v->raft) > clock_of(s, v)) {
-		totals.lease_reads++;
-		if (v->delivered < s->acked)
-			failed(s,
-			    "linearizable reads: server %u reads entry %" PRIu64 " under its lease, %" PRIu64
-			    " was acknowledged",
-			    i, v->delivered, s->acked);
-	}
-	if (raft_term(v->raft) != v->read_term || raft_role(v->raft) != RAFT_LEADER)
-		v->read_round = 0;
-	if (v->read_round != 0 && raft_round(v->raft) >= v->read_round) {
-		totals.round_reads++;
-		if (v->read_index < v->read_needed)
-			failed(s,
-			    "linearizable reads: server %u reads entry %" PRIu64 " after a round, %" PRIu64
-			    " was acknowledged before it",
-			    i, v->read_index, v->read_needed);
-		v->read_round = 0;
-	}
-	if (v->read_round == 0 && below(s, 20) == 0) {
-		v->read_round = raft_read_begin(v->raft, &v->read_index);
-		v->read_needed = s->acked;
-		v->read_term = raft_term(v->raft);
-	}
 }
 
 static void
@@ -588,26 +500,6 @@ turn(struct sim *s, unsigned i)
 /* ---- faults ---- */
 
 static void
-partition(struct sim *s)
-{
-	unsigned kind = (unsigned)below(s, 4), one = (unsigned)below(s, s->count);
-	uint64_t side = below(s, UINT64_C(1) << s->count);
-
-	memset(s->cut, 0, sizeof s->cut);
-	if (kind == 0)
-		return;
-	totals.partitions++;
-	for (unsigned a = 0; a < s->count; a++)
-		for (unsigned b = 0; b < s->count; b++)
-			if (kind == 1) /* two sides */
-				s->cut[a][b] = (side >> a & 1) != (side >> b & 1);
-			else if (kind == 2) /* one hears nobody */
-				s->cut[a][b] = b == one;
-			else /* some pairs, one way */
-				s->cut[a][b] = below(s, 3) == 0;
-}
-
-static void
 faults(struct sim *s)
 {
 	if (below(s, s->partition_every) == 0)
@@ -618,20 +510,13 @@ faults(struct sim *s)
 		if (s->servers[i].raft != NULL)
 			stop(s, i, below(s, 2) == 0);
 	}
-	if (below(s, 400) == 0) {
-		s->servers[below(s, s->count)].paused_until = s->now + below(s, 400);
-		totals.pauses++;
-	}
+	pause_somebody(s);
 	/* all at once, as when the power fails */
 	if (below(s, 6000) == 0)
 		for (unsigned i = 0; i < s->count; i++)
 			if (s->servers[i].raft != NULL)
 				stop(s, i, true);
-	if (below(s, 1000) == 0) {
-		s->loss = below(s, 4) * 60;
-		s->duplicate = below(s, 3) * 80;
-		s->delay_max = 2 + below(s, 40);
-	}
+	weather_change(s);
 }
 
 static void
@@ -693,11 +578,8 @@ run_seed(uint64_t seed)
 	}
 	run_for(&s, CHAOS_MS);
 	/* all is well again: what was delivered is still there, and the cluster goes on */
-	s.chaos = false;
 	promised = s.committed_last;
-	memset(s.cut, 0, sizeof s.cut);
-	s.loss = s.duplicate = 0;
-	s.delay_max = 5;
+	calm(&s);
 	for (unsigned i = 0; i < s.count; i++) {
 		s.servers[i].up_at = MIN(s.servers[i].up_at, s.now + 50);
 		s.servers[i].full_until = s.servers[i].paused_until = 0;
@@ -712,7 +594,7 @@ run_seed(uint64_t seed)
 		disk_free(&s.servers[i].disk);
 	}
 	for (size_t i = 0; i < s.packet_count; i++)
-		buf_free(&s.packets[i].bytes);
+		packet_free(&s.packets[i]);
 	free(s.servers);
 	totals.seeds++;
 	totals.ms += s.now;
