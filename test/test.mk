@@ -19,7 +19,7 @@ $(foreach t,$(wildcard test/unit/*_test.c) $(filter-out test/sim/suite_%,$(wildc
 # test/sim/suite_<subject>_sim.c simulates whole servers (test/sim/cluster): raftd's and catalogd's libraries both. The planted one compiles Raft's core itself.
 SUITE_SOURCES = $(wildcard test/sim/cluster/*.c)
 $(BUILD)/test/suite_planted_sim: SUITE_EXTRA = -DSIM_PLANTS -include test/sim/cluster/plant.h $(wildcard raftd/raft*.c)
-$(BUILD)/test/suite_%: test/sim/suite_%.c $(SUITE_SOURCES) $(wildcard test/sim/cluster/*.h raftd/*.[ch] catalogd/*.h common/*.h) test/unit/raftd_disk.h $(BUILD)/lib/raftd.a $(BUILD)/lib/catalogd.a $(BUILD)/lib/common.a
+$(BUILD)/test/suite_%: test/sim/suite_%.c $(SUITE_SOURCES) $(wildcard test/sim/*.h test/sim/cluster/*.h raftd/*.[ch] catalogd/*.h common/*.h) test/unit/raftd_disk.h $(BUILD)/lib/raftd.a $(BUILD)/lib/catalogd.a $(BUILD)/lib/common.a
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -Icommon -Iraftd -Icatalogd -Itest/unit -Itest/sim/cluster -o $@ $< $(SUITE_SOURCES) $(SUITE_EXTRA) $(LDFLAGS_ALL) $(BUILD)/lib/raftd.a $(BUILD)/lib/catalogd.a $(BUILD)/lib/common.a $(LIBS_raftd) $(LIBS_catalogd) $(LIBS_common)

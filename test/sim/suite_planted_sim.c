@@ -1,11 +1,10 @@
 /*
- * suite_planted_sim.c - the simulator is worth what it finds: known mistakes are planted in Raft's core, in the log's and the
- * store's shells and between servers, and it must catch each
+ * suite_planted_sim.c - known mistakes in Raft's core, in the log's and the store's shells and between servers, which the simulator of whole
+ * servers must catch (planted.h)
  *
- * Compiled with SIM_PLANTS, and so is the core (cluster/plant.h). Each mistake runs in a process of its own over seeds from 1 on; the seed that
- * exposes it and what was said are printed. A mistake not found within SEEDS is a failed test, and so is one that is found without being made.
+ * Compiled with SIM_PLANTS, and so is the core (cluster/plant.h). The first one is none: nothing may be found then.
  *
- *	suite_planted_sim [mistake]
+ *	suite_planted_sim [number]
  */
 #ifndef SIM_PLANTS /* a compiler that only looks at it */
 #define SIM_PLANTS
@@ -14,13 +13,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "cluster/cluster.h"
-
-#define SEEDS 1000
-#define SEEDS_SOUND 20 /* without a mistake */
+#include "planted.h"
 
 enum mistake raft_planted;
 
@@ -64,7 +60,9 @@ static const uint64_t found_at[MISTAKES] = {
     [LEASE_CHECKED_EARLY] = 379,
 };
 
-static char stores[] = "/dev/shm/consuld-sim.XXXXXX", stores_tmp[] = "/tmp/consuld-sim.XXXXXX";
+static char top[] = "/dev/shm/consuld-sim.XXXXXX", top_tmp[] = "/tmp/consuld-sim.XXXXXX";
+static const char *all_stores; /* a directory, with one in it for each mistake */
+static char stores[64];        /* of the mistake that is looked for */
 
 static void
 directory_remove(const char *path)
@@ -76,74 +74,53 @@ directory_remove(const char *path)
 		perror(command);
 }
 
-static NORETURN void
-work(enum mistake mistake, const char *directory, int out)
+static void
+stores_set(unsigned mistake)
 {
-	struct totals totals;
-
-	dup2(out, STDOUT_FILENO);
-	dup2(out, STDERR_FILENO); /* a panic is a catch too */
-	raft_planted = mistake;
-	if (found_at[mistake] != 0)
-		(void)run_seed(found_at[mistake], directory, &totals);
-	for (uint64_t seed = 1; seed <= (mistake == NOTHING ? SEEDS_SOUND : SEEDS); seed++)
-		(void)run_seed(seed, directory, &totals);
-	_exit(0);
+	snprintf(stores, sizeof stores, "%s/%u", all_stores, mistake);
 }
 
-/* What was said, in text. false: nothing in all seeds. */
-static bool
-find(enum mistake mistake, char *text, size_t size)
+static void
+plant(unsigned mistake)
 {
-	char *directory = mkdtemp(stores) != NULL ? stores : mkdtemp(stores_tmp);
-	size_t used = 0;
-	int ends[2], status;
-	ssize_t n;
-	pid_t pid;
+	raft_planted = (enum mistake)mistake;
+	stores_set(mistake);
+}
 
-	fflush(stdout);
-	if (directory == NULL || pipe(ends) == -1 || (pid = fork()) == -1) {
-		perror("suite_planted_sim");
-		exit(1);
-	}
-	if (pid == 0) {
-		close(ends[0]);
-		work(mistake, directory, ends[1]);
-	}
-	close(ends[1]);
-	while (used < size - 1 && (n = read(ends[0], text + used, size - 1 - used)) > 0)
-		used += (size_t)n;
-	text[used] = '\0';
-	close(ends[0]);
-	if (waitpid(pid, &status, 0) == -1)
-		perror("waitpid");
-	if (used == 0 && WIFSIGNALED(status))
-		snprintf(text, size, "signal %d", WTERMSIG(status));
-	text[strcspn(text, "\n")] = '\0';
-	directory_remove(directory);
-	memcpy(directory + strlen(directory) - 6, "XXXXXX", 6);
-	return text[0] != '\0';
+/* Ends the process when something is wrong. */
+static bool
+look_at(uint64_t seed)
+{
+	struct totals totals = {0};
+
+	(void)run_seed(seed, stores, &totals);
+	return true;
 }
 
 int
 main(int argc, char **argv)
 {
-	unsigned wrong = 0, only = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : MISTAKES;
+	struct planted list[MISTAKES];
+	struct planted_run run = {.list = list, .seeds = 1000, .seeds_sound = 20, .plant = plant, .run_seed = look_at};
+	int status;
 
-	simulation_begin();
-	for (unsigned i = NOTHING; i < MISTAKES; i++) {
-		char text[512];
-		bool found;
-
-		if ((only != MISTAKES && i != only) || mistakes[i] == NULL)
-			continue;
-		found = find((enum mistake)i, text, sizeof text);
-		if (found != (i != NOTHING)) {
-			printf("not ok %u - %s: %s\n", i + 1, mistakes[i], found ? text : "not found");
-			wrong++;
-		} else
-			printf("ok %u - %s: %s\n", i + 1, mistakes[i],
-			    strncmp(text, "not ok 1 - ", 11) == 0 ? text + 11 : text);
+	all_stores = mkdtemp(top) != NULL ? top : mkdtemp(top_tmp);
+	if (all_stores == NULL) {
+		perror("suite_planted_sim");
+		return 1;
 	}
-	return wrong == 0 ? 0 : 1;
+	for (unsigned i = NOTHING; i < MISTAKES; i++) {
+		if (mistakes[i] == NULL)
+			continue;
+		list[run.count++] = (struct planted){i, mistakes[i], found_at[i]};
+		stores_set(i);
+		if (mkdir(stores, 0700) == -1) {
+			perror(stores);
+			return 1;
+		}
+	}
+	simulation_begin();
+	status = planted_run(&run, argc, argv);
+	directory_remove(all_stores);
+	return status;
 }

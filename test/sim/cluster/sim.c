@@ -18,11 +18,7 @@
 uint64_t
 below(struct sim *s, uint64_t bound)
 {
-	uint64_t z = (s->random += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return (z ^ z >> 31) % bound;
+	return seeded_below(&s->random, bound);
 }
 
 bool
