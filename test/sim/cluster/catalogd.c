@@ -22,6 +22,7 @@ catalogd_start(struct sim *s, struct server *v)
 
 	*c = (struct catalogd_process){.alive = true, .life = life, .nonce = below(s, UINT64_MAX)};
 	c->proposals = proposals_new(c->nonce);
+	trace(s, v, "catalogd starts");
 	c->store = store_begin(s, v);
 	c->status.leader_at = NOBODY;
 	apply_init(&c->apply);
@@ -40,6 +41,7 @@ catalogd_die(struct sim *s, struct server *v)
 	c->life++;
 	if (!c->alive)
 		return;
+	trace(s, v, "catalogd ends");
 	c->alive = false;
 	proposals_free(c->proposals);
 	store_close(c->store, false);

@@ -171,6 +171,7 @@ check_acknowledged(struct sim *s, uint64_t index)
 void
 check_raftd(struct sim *s, struct server *v)
 {
+	trace_raftd(s, v);
 	check_leader(s, v);
 	check_commit(s, v);
 	check_lease(s, v);

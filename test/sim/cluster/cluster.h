@@ -127,6 +127,11 @@ struct raftd {
 	} reads[16];
 	size_t read_count;
 	bool doomed;
+	struct {
+		enum raft_role role;
+		uint64_t term, configuration;
+		struct raft_id leader;
+	} traced; /* what trace.c said last */
 };
 
 /* Published by raftd, read by catalogd at any time. */
@@ -361,6 +366,16 @@ void event_put(struct sim *s, uint64_t at, enum event_kind kind, unsigned server
 void simulation_begin(void);
 /* base: directory for the stores. Returns the digest of the events. */
 uint64_t run_seed(uint64_t seed, const char *base, struct totals *totals);
+
+/* ---- trace.c: with SIM_LOG=1, else nothing is said ---- */
+
+void trace_begin(void);
+/* v NULL: of no single one. */
+void trace(const struct sim *s, const struct server *v, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* After each turn of raftd. */
+void trace_raftd(const struct sim *s, struct server *v);
+/* Each server's state. */
+void trace_servers(const struct sim *s);
 
 /* ---- raftd.c ---- */
 

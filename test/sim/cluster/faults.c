@@ -4,6 +4,7 @@
  * Bounds: clocks differ in speed by less than the core's drift bound. Damage is done to blocks of a log before its last two batches
  * (the very last one is outside the promise), and only to so many servers that the others are a majority.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "cluster.h"
@@ -31,6 +32,7 @@ server_power_loss(struct sim *s, struct server *v)
 {
 	bool torn = s->sectors_torn && below(s, 4) == 0 && may_be_damaged(s, v);
 
+	trace(s, v, "power loss%s", torn ? ", sectors torn" : "");
 	raftd_die(s, v);
 	catalogd_die(s, v);
 	v->boot++;
@@ -66,6 +68,7 @@ isolate(struct sim *s, unsigned i)
 {
 	uint64_t deaf = below(s, 2) == 0 ? UINT64_MAX : below(s, UINT64_C(1) << s->count);
 
+	trace(s, NULL, "server %u is cut off", i);
 	for (unsigned k = 0; k < s->count; k++) {
 		s->cut[i][k] = true;
 		s->cut[k][i] = (deaf >> k & 1) != 0;
@@ -79,6 +82,7 @@ static void
 pause_for(struct sim *s, struct server *v, unsigned which, uint64_t us)
 {
 	s->totals.pauses++;
+	trace(s, v, "%s%s stopped for %" PRIu64 " ms", which & 1 ? "raftd " : "", which & 2 ? "catalogd " : "", us / MS);
 	if (which & 1)
 		v->raftd.paused_until = MAX(v->raftd.paused_until, s->now + us);
 	if (which & 2)
@@ -128,6 +132,7 @@ partition(struct sim *s)
 	unsigned kind = (unsigned)below(s, 5), one = (unsigned)below(s, s->count);
 	uint64_t side = below(s, UINT64_C(1) << s->count);
 
+	trace(s, NULL, kind <= 1 ? "the network is whole" : "partition of kind %u", kind);
 	memset(s->cut, 0, sizeof s->cut);
 	if (kind <= 1)
 		return;
@@ -191,6 +196,7 @@ damage(struct sim *s, struct server *v)
 		s->totals.latent++;
 		break;
 	}
+	trace(s, v, "damage, file %d block %" PRIu64, at.file, at.block);
 	v->damaged = true;
 	v->bad_block = (uint64_t)at.file << 32 | at.block;
 }
@@ -283,6 +289,7 @@ void
 faults_end(struct sim *s)
 {
 	s->chaos = false;
+	trace(s, NULL, "all is well from now on");
 	memset(s->cut, 0, sizeof s->cut);
 	s->loss = s->duplicate = 0;
 	s->delay_max = 5 * MS;

@@ -4,6 +4,7 @@
  * A server that is removed is emptied when that is committed, and gets a new identity before it may come back. Nobody is removed or
  * demoted without need while a log is damaged: the others must be a majority with whole logs.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -80,6 +81,7 @@ propose(struct sim *s, struct server *leader, const struct raft_configuration *c
 		return false;
 	raft_time(raft, clock_of(s, leader));
 	index = raft_propose_configuration(raft, c, &why);
+	trace(s, leader, "configuration %" PRIu64 " proposed: %d", index, why);
 	if (index == 0)
 		return false;
 	for (size_t i = 0; i < c->count; i++) {
@@ -99,6 +101,7 @@ propose(struct sim *s, struct server *leader, const struct raft_configuration *c
 static void
 server_empty(struct sim *s, struct server *v)
 {
+	trace(s, v, "emptied, comes back as another one");
 	raftd_die(s, v);
 	catalogd_die(s, v);
 	store_lose(v);

@@ -87,6 +87,7 @@ log_open(struct sim *s, struct server *v, char error[WAL_ERROR_MAX])
 		w = wal_open(&o, true, error);
 	}
 	if (w == NULL && errno == EBADMSG && v->damaged) {
+		trace(s, v, "refuses its log: %s", error);
 		v->refused = true;
 		s->totals.refused_logs++;
 		s->totals.torn_sectors += v->torn;
@@ -264,6 +265,7 @@ raftd_start(struct sim *s, struct server *v)
 		start_again(s, v);
 		return;
 	}
+	trace(s, v, "raftd starts%s%s", wal_torn(w) == NULL ? "" : ", torn: ", wal_torn(w) == NULL ? "" : wal_torn(w));
 	r->alive = true;
 	if (v->number < s->initial && v->incarnation == 0 && wal_terms(w)->last == 0 && wal_term(w) == 0)
 		bootstrap(s, v);
@@ -289,7 +291,10 @@ raftd_die(struct sim *s, struct server *v)
 	tail_free(r->tail);
 	wal_close(r->wal);
 	snapshot_store_free(r->snapshots);
-	if (r->connection != 0)
+	trace(s, v, "raftd ends");
+	/* catalogd may have dialled what was stopped and never read of it */
+	r->connection = v->catalogd.connection;
+	if (v->catalogd.alive && r->connection != 0)
 		note_send(s, v, true, note_new(NOTE_DOWN));
 }
 
@@ -297,6 +302,7 @@ raftd_die(struct sim *s, struct server *v)
 void
 disk_failed(struct sim *s, struct server *v)
 {
+	trace(s, v, "its disk fails");
 	raftd_die(s, v);
 	start_again(s, v);
 }

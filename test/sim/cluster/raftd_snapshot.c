@@ -164,6 +164,7 @@ snapshot_saved(struct sim *s, struct server *v, struct note *n)
 	if (power_fails(s, v))
 		return;
 	s->totals.snapshots++;
+	trace(s, v, "snapshot of entry %" PRIu64, n->a);
 	snapshot_announce(v);
 	log_shorten(s, v);
 }
@@ -307,6 +308,7 @@ snapshot_install(struct sim *s, struct server *v)
 		if (power_fails(s, v))
 			return;
 		s->totals.installs++;
+		trace(s, v, "snapshot of entry %" PRIu64 " is installed", r->incoming.index);
 		if (chance(s, 10)) { /* kept, and the log does not know of it yet */
 			server_power_loss(s, v);
 			return;

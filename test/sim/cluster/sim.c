@@ -61,7 +61,9 @@ failed(struct sim *s, const char *fmt, ...)
 	va_start(args, fmt);
 	vprintf(fmt, args);
 	va_end(args);
-	printf("\n# again: suite_cluster_sim %" PRIu64 "\n", s->seed);
+	putchar('\n');
+	trace_servers(s);
+	printf("# again: suite_cluster_sim %" PRIu64 "\n", s->seed);
 	fflush(stdout);
 	_exit(1);
 }
@@ -336,6 +338,7 @@ simulation_begin(void)
 {
 	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
 	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	trace_begin();
 }
 
 uint64_t
