@@ -13,6 +13,7 @@
 #define PATIENCE_US (800 * MS)
 #define PATIENCE_READ_US (60 * MS) /* at least */
 #define PAD_MAX 12000
+#define OPS_BURST 2048
 #define VALUE_MARK 0x5a
 
 void
@@ -21,9 +22,12 @@ op_body(const struct op *op, uint32_t number, struct buf *out)
 	static const char *const names[] = {"", "set", "cas", "delete", "delete-cas"};
 	static uint8_t value[8 + PAD_MAX];
 	char key[8];
-	size_t pad = number % 4 == 0 ? number * 7 % PAD_MAX : number % 64;
+	bool large = number % (op->sim->focus == FOCUS_DISKS ? 2 : 4) == 0;
+	size_t pad = large ? number * 7919 % PAD_MAX : number % 64;
 
 	snprintf(key, sizeof key, "k%u", op->key);
+	if (value[8] == 0) /* a block of zeros could not be torn */
+		memset(value + 8, 'v', PAD_MAX);
 	for (int i = 0; i < 4; i++)
 		value[i] = (uint8_t)(number >> (24 - 8 * i));
 	value[4] = VALUE_MARK;
@@ -62,14 +66,23 @@ kind_choose(struct sim *s)
 	return kinds[below(s, COUNTOF(kinds))];
 }
 
+/* The operations must last to the end of the run, whatever a hurried client does with refusals. */
+static bool
+too_many(const struct sim *s)
+{
+	return s->op_count >= OPS_BURST + (OPS_MAX - OPS_BURST - 1) * s->now / (CHAOS_US + HEAL_US);
+}
+
 static void
 op_begin(struct sim *s, unsigned client)
 {
 	struct client *c = &s->clients[client];
 	struct op *op;
 
-	if (s->op_count + 1 >= OPS_MAX)
+	if (too_many(s)) {
+		event_put(s, s->now + 10 * MS + below(s, s->think_max), EVENT_CLIENT, client, 0, 0, NULL);
 		return;
+	}
 	c->op = ++s->op_count;
 	op = &s->ops[c->op];
 	*op = (struct op){.sim = s,
@@ -78,7 +91,7 @@ op_begin(struct sim *s, unsigned client)
 	    .key = (uint8_t)below(s, KEYS_MAX),
 	    .called = s->now,
 	    .needed = s->acknowledged};
-	op->mode = (enum op_mode)below(s, 3);
+	op->mode = s->focus == FOCUS_LEASES && below(s, 2) == 0 ? MODE_CONSISTENT : (enum op_mode)below(s, 3);
 	op->origin = (uint8_t)below(s, s->count);
 	if (op->kind == OP_CAS || op->kind == OP_DELETE_CAS) {
 		op->expect = c->seen[op->key].value;

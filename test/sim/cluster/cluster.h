@@ -35,6 +35,8 @@
 #define ENTRIES_MAX 65536
 #define TERMS_MAX 4096
 #define MS UINT64_C(1000) /* of virtual time, in microseconds */
+#define CHAOS_US (10000 * MS)
+#define HEAL_US (4000 * MS)
 #define LEASE_NS UINT64_C(80000000)
 #define ELECTION_TICKS 10
 #define TICK_US (10 * MS)
@@ -313,15 +315,23 @@ struct totals {
 #undef TOTALS_MEMBER
 };
 
+/* What a seed looks for most: some mistakes need more luck than days on which everything happens have. */
+enum focus {
+	FOCUS_NONE,
+	FOCUS_LEASES, /* leaders are cut off or stopped when others rely on them, and replaced at once */
+	FOCUS_DISKS,  /* large batches, power lost while they are written, damage that is repaired by replacement */
+};
+
 struct sim {
+	enum focus focus;
 	uint64_t seed, random, now, order;
 	struct event *heap;
 	size_t heap_count, heap_size;
 	unsigned count, initial; /* servers; those that the cluster begins with */
 	struct server servers[SERVERS_MAX];
-	bool cut[SERVERS_MAX][SERVERS_MAX]; /* from, to */
-	uint64_t loss, duplicate;           /* per thousand */
-	uint64_t delay_max;
+	bool cut[SERVERS_MAX][SERVERS_MAX];                  /* from, to */
+	uint64_t loss, duplicate;                            /* per thousand */
+	uint64_t delay_max, delay_bound;                     /* it changes, up to there */
 	uint64_t partition_every, death_every, damage_every; /* in turns of the faults' timer, on the average */
 	uint64_t eager;
 	bool chaos, malicious;
@@ -556,5 +566,7 @@ void server_power_loss(struct sim *s, struct server *v);
 /* A leader that has just told something is cut off, or those who know of it forget. */
 void betray(struct sim *s, struct server *v);
 void isolate(struct sim *s, unsigned server);
+/* A leader that waits for the answers to a round is stopped, and finds them when it goes on. */
+void leader_stop(struct sim *s, struct server *v);
 
 #endif

@@ -30,7 +30,7 @@ start_later(struct sim *s, struct server *v, uint64_t delay)
 void
 server_power_loss(struct sim *s, struct server *v)
 {
-	bool torn = s->sectors_torn && below(s, 4) == 0 && may_be_damaged(s, v);
+	bool torn = s->sectors_torn && (s->focus == FOCUS_DISKS || below(s, 4) == 0) && may_be_damaged(s, v);
 
 	trace(s, v, "power loss%s", torn ? ", sectors torn" : "");
 	raftd_die(s, v);
@@ -82,7 +82,8 @@ static void
 pause_for(struct sim *s, struct server *v, unsigned which, uint64_t us)
 {
 	s->totals.pauses++;
-	trace(s, v, "%s%s stopped for %" PRIu64 " ms", which & 1 ? "raftd " : "", which & 2 ? "catalogd " : "", us / MS);
+	trace(
+	    s, v, "%s%s stopped for %" PRIu64 " ms", which & 1 ? "raftd " : "", which & 2 ? "catalogd " : "", us / MS);
 	if (which & 1)
 		v->raftd.paused_until = MAX(v->raftd.paused_until, s->now + us);
 	if (which & 2)
@@ -101,6 +102,12 @@ pause_some(struct sim *s, struct server *v)
 		pause_for(s, leader, which | (unsigned)below(s, 2), 200 * MS + us);
 	else
 		pause_for(s, v, which, us);
+}
+
+void
+leader_stop(struct sim *s, struct server *v)
+{
+	pause_for(s, v, 1, 200 * MS + below(s, 300 * MS));
 }
 
 void
@@ -225,9 +232,67 @@ disk_trouble(struct sim *s, struct server *v)
 
 /* ---- their times ---- */
 
+static void
+focus_set(struct sim *s)
+{
+	switch (s->focus) {
+	case FOCUS_NONE:
+		break;
+	case FOCUS_LEASES:
+		s->malicious = true;
+		s->initial = s->count;
+		s->jumps_judged = false;
+		s->eager = 4 + below(s, 12);
+		s->delay_max = s->delay_bound = (1 + below(s, 6)) * MS;
+		s->partition_every = 10 + below(s, 60);
+		break;
+	case FOCUS_DISKS:
+		s->changing = s->sectors_torn = true;
+		/* one server is damaged at a time: what was done to it leaves no place for torn blocks */
+		s->damage_every = below(s, 2) == 0 ? 0 : 40 + below(s, 160);
+		break;
+	}
+}
+
+/* More than one block has been written, and is not synced yet. */
+static bool
+much_in_flight(const struct server *v)
+{
+	bool much = false;
+
+	for (int i = 0; v->raftd.alive && v->raftd.syncing && i < DISK_FILES_MAX; i++) {
+		const struct disk_file *f = &v->disk.files[i];
+
+		much |= f->used && f->dirty_from + WAL_BLOCK_BYTES < f->dirty_to;
+	}
+	return much;
+}
+
+static void
+focus_turn(struct sim *s, struct server *v)
+{
+	struct server *leader;
+
+	switch (s->focus) {
+	case FOCUS_NONE:
+		break;
+	case FOCUS_LEASES:
+		leader = leader_find(s);
+		if (leader != NULL && chance(s, 60))
+			isolate(s, leader->number);
+		break;
+	case FOCUS_DISKS:
+		if (much_in_flight(v) && chance(s, 4))
+			server_power_loss(s, v);
+		break;
+	}
+}
+
 void
 faults_begin(struct sim *s)
 {
+	static const enum focus focuses[] = {FOCUS_NONE, FOCUS_NONE, FOCUS_LEASES, FOCUS_DISKS};
+
 	s->malicious = below(s, 2) == 0;
 	s->eager = below(s, 3) == 0 ? 0 : 5 + below(s, 60);
 	s->entries_max = below(s, 2) == 0 ? 1 + (uint32_t)below(s, 3) : 0;
@@ -244,6 +309,9 @@ faults_begin(struct sim *s)
 	s->trailing = below(s, 2) * below(s, 100);
 	s->jumps_judged = below(s, 2) == 0;
 	s->sectors_torn = below(s, 2) == 0;
+	s->delay_bound = 40 * MS;
+	s->focus = s->count < 3 ? FOCUS_NONE : focuses[below(s, COUNTOF(focuses))];
+	focus_set(s);
 	event_put(s, TURN_US, EVENT_FAULT, 0, 0, 0, NULL);
 	event_put(s, 500 * MS, EVENT_OPERATOR, 0, 0, 0, NULL);
 }
@@ -270,6 +338,7 @@ faults_turn(struct sim *s)
 		disk_trouble(s, v);
 	if (s->damage_every > 0 && chance(s, s->damage_every))
 		damage(s, v);
+	focus_turn(s, v);
 	if (chance(s, 1200) && !v->catalogd.alive) {
 		store_lose(v);
 		s->totals.store_losses++;
@@ -281,7 +350,7 @@ faults_turn(struct sim *s)
 	if (chance(s, 200)) {
 		s->loss = below(s, 4) * 60;
 		s->duplicate = below(s, 3) * 80;
-		s->delay_max = (1 + below(s, 40)) * MS;
+		s->delay_max = MS + below(s, s->delay_bound);
 	}
 }
 

@@ -517,6 +517,8 @@ raftd_turn(struct sim *s, struct server *v)
 			return;
 	}
 	check_raftd(s, v);
+	if (s->focus == FOCUS_LEASES && r->read_count > 0 && raft_role(r->raft) == RAFT_LEADER && chance(s, 30))
+		leader_stop(s, v);
 	if (s->malicious && said != SAID_NOTHING && r->syncing && chance(s, said == SAID_VOTE ? 2 : 48))
 		r->doomed = true;
 	if (!r->doomed)

@@ -10,8 +10,6 @@
 
 #include "cluster.h"
 
-#define CHAOS_US (10000 * MS)
-#define HEAL_US (4000 * MS)
 #define LOG_CHECK_EVERY 4096 /* events */
 #define STUCK_EVENTS UINT64_C(20000000)
 

@@ -85,9 +85,8 @@ trace_raftd(const struct sim *s, struct server *v)
 	enum raft_role role = raft_role(r->raft);
 	uint64_t term = raft_term(r->raft), configuration = raft_configuration(r->raft)->index;
 
-	if (!on ||
-	    (r->traced.role == role && r->traced.term == term && r->traced.configuration == configuration &&
-		raft_id_equal(r->traced.leader, raft_leader(r->raft))))
+	if (!on || (r->traced.role == role && r->traced.term == term && r->traced.configuration == configuration &&
+		       raft_id_equal(r->traced.leader, raft_leader(r->raft))))
 		return;
 	r->traced.role = role;
 	r->traced.term = term;
