@@ -430,6 +430,8 @@ on_note(struct sim *s, struct server *v, const struct note *n)
 	case NOTE_SNAPSHOT_MAKE:
 		if (c->pulling && store_state(c->store).applied_index > 0)
 			snapshot_make(s, v);
+		else
+			note_send(s, v, false, note_new(NOTE_SNAPSHOT_MADE)); /* of nothing: later, perhaps */
 		break;
 	case NOTE_READ_DONE:
 		round_done(s, v, n);

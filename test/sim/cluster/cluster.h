@@ -105,6 +105,7 @@ struct raftd {
 	struct snapshot_store *snapshots;
 	struct snapshot_meta incoming; /* of the snapshot that comes */
 	bool installing;               /* it is whole, and waits for the end of a save */
+	uint64_t chunk_at;             /* when its last chunk came */
 	unsigned unserved_ticks;
 	size_t tail_keep;
 	size_t pending_bytes;

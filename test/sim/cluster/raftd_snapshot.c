@@ -9,6 +9,8 @@
 #include "cluster.h"
 #include "mp.h"
 
+#define RECEIVE_IDLE_US (500 * MS)
+
 const struct snapshot_meta *
 snapshot_newest(const struct server *v)
 {
@@ -74,6 +76,9 @@ snapshot_consider(struct sim *s, struct server *v)
 	struct raftd *r = &v->raftd;
 	size_t count = snapshot_store_count(r->snapshots);
 
+	/* its leader has gone, and the next one serves us from its log: else we would never make one of our own again */
+	if (snapshot_store_receiving(r->snapshots) && !r->installing && s->now - r->chunk_at > RECEIVE_IDLE_US)
+		snapshot_store_receive_abort(r->snapshots);
 	if (r->snapshotting || r->connection == 0 || raftd_deliverable(r) < r->snapshot_due ||
 	    snapshot_store_receiving(r->snapshots))
 		return;
@@ -247,6 +252,7 @@ snapshot_chunk_take(struct sim *s, struct server *v, const struct message_in *in
 	uint64_t end = m->offset + m->bytes;
 
 	r->installing = false;
+	r->chunk_at = s->now;
 	if (m->offset == 0) {
 		if (meta_get(in->meta, &r->incoming) == -1 || r->incoming.index != m->index ||
 		    r->incoming.term != m->log_term || r->incoming.size_bytes != m->size)
