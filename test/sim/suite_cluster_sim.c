@@ -5,7 +5,7 @@
  *	suite_cluster_sim		seeds for SIM_SECONDS of wall time (20) in SIM_JOBS processes (1), from SIM_FIRST on (1)
  *
  * With SIM_STATE=file finished seeds and totals are kept there, and the next run goes on behind them (SIM_FIRST begins anew).
- * A failure prints its seed; that seed alone then does the same again.
+ * A failure prints its seed; that seed alone then does the same again. SIM_LOG=1 tells what happens in it.
  */
 #include <errno.h>
 #include <inttypes.h>

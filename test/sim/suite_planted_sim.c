@@ -33,21 +33,11 @@ static const char *const mistakes[MISTAKES] = {
     [OWN_ENTRIES_UNSAVED] = "the leader counts its own entries before they are saved",
     [COMMIT_UNCOMPARED] = "a follower commits entries that were not compared with the leader's",
     [LEASE_FROM_ANSWER] = "the lease is counted from the answer",
-    [OLD_TERM_COUNTED] = "replicas of an old term's entry are counted",
     [LEASE_TOO_LONG] = "a lease longer than what was promised",
-    [LEASE_KEPT] = "the lease is kept when leadership is handed over",
     [VOTE_IN_LEASE] = "a vote is given inside an announced lease",
     [PROMISE_FORGOTTEN] = "a restarted follower forgets what it promised",
     [READ_UNCONFIRMED] = "a consistent read does not wait for its round",
     [READ_JOINS_ROUND] = "a read joins a round that was begun before it was read",
-    [CHANGES_TOGETHER] = "a configuration is changed while the one before is not committed",
-    [CHANGE_EARLY] = "a configuration is changed before an entry of the leader's own term is committed",
-    [CONFIGURATION_LATE] = "a configuration counts when it is committed",
-    [NON_VOTER_COUNTED] = "non-voters count",
-    [COUNTED_AFTER_REMOVAL] = "a leader that removes itself counts itself",
-    [SNAPSHOT_OVER_NEWER] = "a snapshot is installed over a newer log",
-    [COMMIT_BY_CHUNK] = "a snapshot's first chunk commits",
-    [TAIL_UNCOMPARED] = "the log is kept behind a snapshot without comparing",
     [READ_EARLY] = "reads before the leader's own first entry is delivered",
     [SYNC_SKIPPED] = "a batch is reported durable without a sync",
     [DELIVER_UNCOMMITTED] = "entries are applied before they are committed",
@@ -68,11 +58,11 @@ static const char *const mistakes[MISTAKES] = {
 
 /* Where rarer ones were found last: tried first, since that saves time. Any change of core or simulator may move them. */
 static const uint64_t found_at[MISTAKES] = {
-    [LEASE_FROM_ANSWER] = 14,
-    [READ_BEFORE_CAUGHT_UP] = 48,
-    [PROPOSAL_IN_ANY_TERM] = 304,
-    [DAMAGE_CUT_OFF] = 201,
-    [LEASE_CHECKED_EARLY] = 379,
+    [LEASE_CHECKED_EARLY] = 262,
+    [READ_UNCONFIRMED] = 111,
+    [READ_BEFORE_CAUGHT_UP] = 398,
+    [PROMISE_FORGOTTEN] = 163,
+    [PROPOSAL_IN_ANY_TERM] = 355,
 };
 
 static char top[] = "/dev/shm/consuld-sim.XXXXXX", top_tmp[] = "/tmp/consuld-sim.XXXXXX";

@@ -315,8 +315,10 @@ disk_create(struct disk *d, int parent, const char *name, bool directory)
 	for (int i = 0; i < DISK_FILES_MAX && c.file == -1; i++)
 		if (disk_is_gone(d, i))
 			c.file = i;
-	if (c.file == -1)
+	if (c.file == -1) {
+		fprintf(stderr, "raftd_disk: more than %d files\n", DISK_FILES_MAX);
 		abort();
+	}
 	disk_orphans_drop(d, c.file);
 	disk_file_clear(&d->files[c.file], directory);
 	disk_name_change(d, DISK_CREATE, &c);

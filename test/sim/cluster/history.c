@@ -84,7 +84,8 @@ gather(struct history *h, unsigned key)
 	for (size_t i = 0; i < h->count; i++) {
 		struct item *read = &h->items[i];
 
-		if (read->op->kind != OP_GET || read->op->value == 0)
+		if (read->op->kind != OP_GET || read->op->value == 0 ||
+		    (read->op->value <= s->op_count && s->ops[read->op->value].outcome == OUTCOME_DONE))
 			continue;
 		for (size_t k = 0; k < h->count; k++)
 			if (h->items[k].number == read->op->value && !h->items[k].done)
