@@ -158,7 +158,8 @@ static void
 peer_write(struct peer *p)
 {
 	/* messages wait for the welcome: a server that refuses us is sent nothing but the hello */
-	size_t limit = p->state == PEER_UP ? p->out.used : MIN(p->out.used, HELLO_BYTES + strlen(p->transport->address));
+	size_t limit =
+	    p->state == PEER_UP ? p->out.used : MIN(p->out.used, HELLO_BYTES + strlen(p->transport->address));
 	ssize_t n;
 
 	while (p->sent < limit) {
@@ -198,8 +199,8 @@ on_write(struct ev_loop *loop, struct ev_io *w, int events)
 	socklen_t size = sizeof error;
 
 	(void)loop, (void)events;
-	if (p->state == PEER_GREETING && p->sent == 0 &&
-	    getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) {
+	if (p->state == PEER_GREETING && p->sent == 0 && getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+	    error != 0) {
 		peer_failed(p, strerror(error));
 		return;
 	}

@@ -111,7 +111,8 @@ hello_judge(struct incoming *c, const struct hello *h)
 	char one[UUID_TEXT_SIZE], other[UUID_TEXT_SIZE];
 
 	if (!raft_id_equal(h->to, t->self)) {
-		incoming_refuse(c, "this is server %s, not %s", raft_id_format(t->self, one), raft_id_format(h->to, other));
+		incoming_refuse(
+		    c, "this is server %s, not %s", raft_id_format(t->self, one), raft_id_format(h->to, other));
 		return false;
 	}
 	if (raft_id_is_none(h->from) || raft_id_equal(h->from, t->self)) {
@@ -141,7 +142,8 @@ hello_take(struct incoming *c)
 	size_t size;
 
 	if (c->in.used > 0 && p[0] != TRANSPORT_VERSION) {
-		incoming_refuse(c, "version %u of the protocol is not spoken here, version %u is", p[0], TRANSPORT_VERSION);
+		incoming_refuse(
+		    c, "version %u of the protocol is not spoken here, version %u is", p[0], TRANSPORT_VERSION);
 		return -1;
 	}
 	if (c->in.used < HELLO_HEAD_BYTES)

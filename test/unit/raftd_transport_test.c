@@ -288,11 +288,13 @@ test_who_is_let_in(void **state)
 	(void)state;
 	server_start(&a, id_a, cluster_1);
 	server_start(&b, id_b, cluster_2);
-	expect_refusal(&a, &b, id_b, "belongs to cluster 00000000-0000-0009-0000-000000000002, not "
-				     "00000000-0000-0009-0000-000000000001");
+	expect_refusal(&a, &b, id_b,
+	    "belongs to cluster 00000000-0000-0009-0000-000000000002, not "
+	    "00000000-0000-0009-0000-000000000001");
 	transport_cluster_set(b.transport, cluster_1);
-	expect_refusal(&a, &b, id_c, "this is server 00000000-0000-0002-0000-00000000000b, not "
-				     "00000000-0000-0003-0000-00000000000c");
+	expect_refusal(&a, &b, id_c,
+	    "this is server 00000000-0000-0002-0000-00000000000b, not "
+	    "00000000-0000-0003-0000-00000000000c");
 	/* of no cluster: only who is expected */
 	transport_cluster_set(a.transport, nobody);
 	expect_refusal(&a, &b, id_b, "server 00000000-0000-0001-0000-00000000000a is not a member of this cluster");
