@@ -128,7 +128,9 @@ void node_raft_start(struct node *n);
 /* ---- node_peers.c ---- */
 
 void node_transport_open(struct node *n);
+/* While the loop is there. */
 void node_transport_close(struct node *n);
+void node_transport_free(struct node *n);
 /* Configurations or addresses have changed: whom do we speak to, and where? */
 void node_peers_update(struct node *n);
 /* The entries from first on are gone, or others now. */

@@ -400,6 +400,7 @@ void
 node_stop(struct node *n)
 {
 	node_unwatch(n);
+	node_transport_close(n);
 	syncer_free(n->syncer);
 	n->syncer = NULL;
 	if (!n->dev && (wal_sync(n->wal) == -1 || wal_mark(n->wal) == -1 || wal_sync(n->wal) == -1))
@@ -411,7 +412,7 @@ node_free(struct node *n)
 {
 	if (n == NULL)
 		return;
-	node_transport_close(n);
+	node_transport_free(n);
 	snapshots_free(n->snapshots);
 	raft_free(n->raft);
 	tail_free(n->tail);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "duration.h"
 #include "log.h"
@@ -72,8 +73,11 @@ peer_add(struct peer_list *l, struct raft_id id)
 void
 node_peers_update(struct node *n)
 {
-	struct peer_list *l = xcalloc(1, sizeof *l);
+	struct peer_list *l;
 
+	if (n->transport == NULL)
+		return;
+	l = xcalloc(1, sizeof *l);
 	l->node = n;
 	/* also those whom the last one removes: they are told; and a leader that we do not know of yet */
 	for (size_t i = n->configuration_count; i > 0; i--)
@@ -372,6 +376,12 @@ void
 node_transport_close(struct node *n)
 {
 	transport_free(n->transport);
+	n->transport = NULL;
+}
+
+void
+node_transport_free(struct node *n)
+{
 	if (n->old != NULL) {
 		buf_free(&n->old->bytes);
 		free(n->old->at);
@@ -383,5 +393,8 @@ node_transport_close(struct node *n)
 void
 node_accept(struct node *n, int fd, const char *peer)
 {
-	transport_accept(n->transport, fd, peer);
+	if (n->transport == NULL) /* stopped */
+		close(fd);
+	else
+		transport_accept(n->transport, fd, peer);
 }
