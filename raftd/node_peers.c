@@ -266,10 +266,11 @@ node_messages_send(struct node *n)
 	struct raft_message m;
 
 	/* its receiver stands for election inside our lease: whoever reads under that must know first */
-	if (n->timeout_waits && (n->timeout_now.term != raft_term(n->raft) || n->ops->lease_is_free(n->ctx))) {
+	if (n->timeout_waits && !raft_transferring(n->raft))
+		n->timeout_waits = false; /* it took too long */
+	if (n->timeout_waits && n->ops->lease_is_free(n->ctx)) {
 		n->timeout_waits = false;
-		if (n->timeout_now.term == raft_term(n->raft))
-			message_send(n, &n->timeout_now);
+		message_send(n, &n->timeout_now);
 	}
 	while (raft_message(n->raft, &m)) {
 		if (m.type == RAFT_TIMEOUT_NOW && !n->ops->lease_is_free(n->ctx)) {
