@@ -277,6 +277,7 @@ on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 	(void)events;
 	node_time(n);
 	node_install_turn(n);
+	node_recover_turn(n);
 	/* without syncs a save is done at once and may lead to the next: vote, no-op, commit */
 	while (save(n)) {
 		saved = true;

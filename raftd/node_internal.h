@@ -81,6 +81,8 @@ struct node {
 	enum install install;
 	struct snapshot_meta incoming;
 
+	struct node_configuration recovered; /* of peers.json, until the log has it; index 0: none */
+
 	uint64_t snapshot_threshold, trailing_logs;
 	int64_t snapshot_interval_ns;
 	ev_tstamp snapshot_due, snapshot_retry; /* the threshold is looked at; not before this after a failure */
@@ -150,6 +152,21 @@ MUST_USE bool node_chunk_put(struct node *n, const struct raft_message *m, struc
 void node_chunk_take(struct node *n, const struct message_in *in);
 /* Each turn, before anything is saved: goes on with a snapshot that is whole. */
 void node_install_turn(struct node *n);
+
+/* ---- node_members.c ---- */
+
+/* Proposes this configuration: as node_change. */
+MUST_USE enum node_changing node_configuration_propose(
+    struct node *n, const struct configuration *c, uint64_t *index, char error[NODE_ERROR_MAX]);
+
+/* ---- node_recover.c ---- */
+
+/* Takes peers.json, if there is one, and what an earlier start took. The log is open. -1: logged. */
+MUST_USE int node_recover_open(struct node *n);
+/* After the log's configurations are known: the one of peers.json stands in their place. */
+void node_recover_configurations(struct node *n);
+/* Each turn: it is put into the log. */
+void node_recover_turn(struct node *n);
 
 /* ---- node_lead.c ---- */
 

@@ -175,9 +175,8 @@ change_log(const struct node *n, enum node_change change, const struct member *m
 	buf_free(&text);
 }
 
-/* Room in the log, and the entry. */
-static enum node_changing
-change_propose(struct node *n, const struct configuration *c, uint64_t *index, char error[NODE_ERROR_MAX])
+enum node_changing
+node_configuration_propose(struct node *n, const struct configuration *c, uint64_t *index, char error[NODE_ERROR_MAX])
 {
 	struct raft_configuration members;
 	struct buf data = BUF_INIT(64 * 1024);
@@ -248,7 +247,7 @@ node_change(
 			memcpy(c.members[i].address, n->address, sizeof n->address);
 	if (raft_id_is_none(c.cluster)) /* of a log from before there were tags */
 		c.cluster = raft_id_from_bytes(wal_id(n->wal));
-	result = change_propose(n, &c, index, error);
+	result = node_configuration_propose(n, &c, index, error);
 	if (result != NODE_CHANGE_WAIT)
 		n->lease_hidden = false;
 	if (result == NODE_CHANGE_DONE)

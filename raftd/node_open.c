@@ -363,8 +363,9 @@ recover(struct node *n, const struct conf *conf)
 		log_warnx(MODULE, "the end of the log was cut off, it was never acknowledged: %s", wal_torn(n->wal));
 	if (bootstraps && wal_terms(n->wal)->last == 0 && wal_term(n->wal) == 0 && bootstrap(n) == -1)
 		return -1;
-	if (configurations_recover(n) == -1)
+	if ((!n->dev && node_recover_open(n) == -1) || configurations_recover(n) == -1)
 		return -1;
+	node_recover_configurations(n);
 	own_address_set(n);
 	configuration_log(n);
 	return 0;

@@ -167,6 +167,10 @@ node_configuration_read(struct node *n, uint64_t index, struct node_configuratio
 	char error[WAL_ERROR_MAX];
 
 	*out = (struct node_configuration){0};
+	if (n->recovered.index != 0 && index >= n->recovered.index && at <= n->recovered.index) {
+		*out = n->recovered;
+		return 0;
+	}
 	if (at == 0) {
 		if (snapshots_count(n->snapshots) > 0) {
 			out->content = snapshots_at(n->snapshots, 0)->configuration;

@@ -231,3 +231,49 @@ caught_up() {
 	[ "$(ask_raft "$LEADER" Raft.Peers | jq ".Servers[] | select(.ID == \"$(id "$1")\") | .MatchIndex")" -ge \
 		"$(ask_raft "$1" Raft.Peers | jq '.CommittedIndex')" ] && [ "$(ask_raft "$1" Raft.Status | jq .CommitIndex)" -gt 60 ]
 }
+
+@test "peers.json: those who are left go on when most are lost" {
+	local i
+	start_three
+	put "$LEADER" before loss
+	for i in 1 2 3; do wait_for 10 has "$i" before loss; done
+	for i in 1 2 3; do kill_server "$i"; done
+	unset 'PID[3]'
+	# a file that is none is named, and stays
+	echo '[{"id":"nobody"}]' >"$DIR/s1/data/raft/peers.json"
+	spawn_refused 1
+	grep -q "recovery failed to parse peers.json: an id is not a node ID" "$DIR/s1/log"
+	# server 3 is lost, and 2 does not vote any more: 1 goes on alone
+	printf '[{"id":"%s","address":"%s:8300"},{"id":"%s","address":"%s:8300","non_voter":true}]' \
+		"$(id 1)" "${ADDRESS[1]}" "$(id 2)" "${ADDRESS[2]}" | tee "$DIR/s1/data/raft/peers.json" >"$DIR/s2/data/raft/peers.json"
+	start 1
+	start 2
+	wait_for 20 leads 1
+	wait_for 20 follows 2 1
+	grep -q "deleted peers.json file after successful recovery" "$DIR/s2/log"
+	put 1 after loss
+	for i in 1 2; do
+		wait_for 10 has "$i" after loss
+		has "$i" before loss
+		wait_for 10 in_the_log "$i"
+		[ ! -e "$DIR/s$i/data/raft/peers.json" ]
+		[ "$(ask_raft "$i" Raft.Peers | jq -c '[.Servers[].Voter]')" = '[true,false]' ]
+	done
+	# and so it stays
+	kill_server 1
+	start 1
+	wait_for 20 leads 1
+	[ "$(ask_raft 1 Raft.Peers | jq '.Servers | length')" = 2 ]
+}
+in_the_log() { [ ! -e "$DIR/s$1/data/raft/recovery" ]; }
+# It ends with an error.
+spawn_refused() {
+	local i=$1
+	"$CTL" agent -server -bootstrap-expect=3 -bind="${ADDRESS[$i]}" -client="${ADDRESS[$i]}" -node="server-$i" -node-id="$(id "$i")" \
+		-data-dir="$DIR/s$i/data" -pid-file="$DIR/s$i/pid" </dev/null >>"$DIR/s$i/log" 2>&1 3>&- 4>&- &
+	PID[$i]=$!
+	status=0
+	wait "${PID[$i]}" || status=$?
+	[ "$status" = 1 ]
+	wait_for 10 gone "$i"
+}
