@@ -71,7 +71,7 @@ raft_hand_over(struct newcomer *n)
 	struct buf args = BUF_INIT(256);
 
 	mp_put_map(&args, 1);
-	mp_put_kv_cstr(&args, "Peer", n->peer);
+	mp_put_kv_cstr(&args, "From", n->peer);
 	(void)ipc_call(daemon_peer(n->port->c->daemon, "raftd"), "Raft.Accept", buf_bytes(&args),
 	    &(struct ipc_call_options){.timeout_ms = HANDOVER_MS, .fd = n->io.fd}, on_handed, NULL);
 	buf_free(&args);

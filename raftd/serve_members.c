@@ -372,7 +372,7 @@ serve_accept(struct ipc_stream *stream, struct bytes args, void *ctx)
 		ipc_fail(stream, 400, "Raft.Accept: no socket came along");
 		return;
 	}
-	if (bytes_to_str(mp_find_str(args, "Peer"), peer, sizeof peer) == -1)
+	if (bytes_to_str(mp_find_str(args, "From"), peer, sizeof peer) == -1)
 		snprintf(peer, sizeof peer, "?");
 	node_accept(serve_of(ctx)->node, fd, peer);
 	ipc_reply(stream, bytes_of(NULL, 0));
