@@ -49,7 +49,8 @@ bool
 node_chunk_put(struct node *n, const struct raft_message *m, struct buf *out)
 {
 	const struct snapshot_meta *meta = NULL;
-	struct buf text = BUF_INIT(META_BYTES_MAX);
+	struct buf text = BUF_INIT(META_BYTES_MAX), chunk = BUF_INIT(SNAPSHOT_CHUNK_BYTES_MAX);
+	bool good;
 	size_t i;
 
 	for (i = 0; i < snapshots_count(n->snapshots) && meta == NULL; i++) {
@@ -58,20 +59,21 @@ node_chunk_put(struct node *n, const struct raft_message *m, struct buf *out)
 		if (at->index == m->index && at->term == m->log_term && at->size_bytes == m->size)
 			meta = at;
 	}
-	buf_clear(&n->chunk);
-	if (meta == NULL || buf_reserve(&n->chunk, m->bytes) == -1 ||
-	    snapshots_read(n->snapshots, i - 1, m->offset, n->chunk.data, m->bytes) == -1) {
+	good = meta != NULL && buf_reserve(&chunk, m->bytes) == 0 &&
+	       snapshots_read(n->snapshots, i - 1, m->offset, chunk.data, m->bytes) == 0;
+	if (good) {
+		buf_commit(&chunk, m->bytes);
+		if (m->offset == 0)
+			meta_put(meta, &text);
+		message_encode_chunk(m, buf_bytes(&text), buf_bytes(&chunk), out);
+	} else {
 		if (meta != NULL)
 			log_error(MODULE, "a snapshot can not be read, it is not sent: index=%" PRIu64, m->index);
 		raft_snapshot_gone(n->raft, m->index);
-		return false;
 	}
-	buf_commit(&n->chunk, m->bytes);
-	if (m->offset == 0)
-		meta_put(meta, &text);
-	message_encode_chunk(m, buf_bytes(&text), buf_bytes(&n->chunk), out);
 	buf_free(&text);
-	return true;
+	buf_free(&chunk);
+	return good;
 }
 
 /* ---- from the leader ---- */

@@ -4,6 +4,7 @@
 #ifndef RAFTD_NODE_INTERNAL_H
 #define RAFTD_NODE_INTERNAL_H
 
+#include "log.h"
 #include "node.h"
 #include "syncer.h"
 #include "transport.h"
@@ -72,9 +73,9 @@ struct node {
 	size_t told_count, learned_count, learned_next;
 	uint64_t addresses_version;      /* counts changes of any of these */
 	struct old_entries *old;         /* scratch: those of one message that memory does not hold */
-	struct buf chunk;                /* scratch: of a snapshot */
 	struct raft_message timeout_now; /* waits until nobody reads under our lease */
 	bool timeout_waits;
+	struct log_limit unreadable;
 	uint64_t heard_ns; /* CLOCK_BOOTTIME of the last word from a leader; 0: none yet */
 	bool lease_hidden; /* readers are told that there is none */
 

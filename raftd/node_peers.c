@@ -18,7 +18,8 @@
 #include "log.h"
 #include "mem.h"
 #include "node_internal.h"
-#include "transport_internal.h"
+
+#define OLD_KEEP_BYTES (64u * 1024)
 
 /* ---- addresses ---- */
 
@@ -284,6 +285,8 @@ node_messages_send(struct node *n)
 			message_send(n, &m);
 	}
 	transport_flush(n->transport);
+	if (n->old->bytes.size > OLD_KEEP_BYTES)
+		buf_free(&n->old->bytes);
 }
 
 /* ---- messages in ---- */
@@ -331,9 +334,12 @@ on_message(void *ctx, struct raft_id from, struct bytes bytes)
 
 	if (message_decode(bytes, &in) == -1) {
 		char id[UUID_TEXT_SIZE];
+		unsigned suppressed;
 
-		log_warnx(MODULE, "a message can not be read, passed over: server-id=%s bytes=%zu",
-		    raft_id_format(from, id), bytes.size);
+		if (log_allowed(&n->unreadable, 6, &suppressed))
+			log_warnx(MODULE,
+			    "a message can not be read, passed over: server-id=%s bytes=%zu suppressed=%u",
+			    raft_id_format(from, id), bytes.size, suppressed);
 		return;
 	}
 	/* a server speaks for itself alone; without room its entries are lost, and sent again */
@@ -372,7 +378,6 @@ node_transport_open(struct node *n)
 
 	n->old = xcalloc(1, sizeof *n->old);
 	buf_init(&n->old->bytes, TRANSPORT_MESSAGE_BYTES_MAX);
-	buf_init(&n->chunk, SNAPSHOT_CHUNK_BYTES_MAX);
 	n->transport = transport_new(n->loop, n->self, n->address, &ops, n);
 	node_peers_update(n);
 }
@@ -392,7 +397,6 @@ node_transport_free(struct node *n)
 		free(n->old->at);
 		free(n->old);
 	}
-	buf_free(&n->chunk);
 }
 
 void

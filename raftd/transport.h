@@ -23,6 +23,7 @@
 #define TRANSPORT_FIRST_BYTE 0xC5
 #define TRANSPORT_MESSAGE_BYTES_MAX (9u * 1024 * 1024) /* the largest entry, and its head */
 #define TRANSPORT_QUEUE_BYTES_MAX (24u * 1024 * 1024)  /* to one server */
+#define TRANSPORT_PEERS_MAX (2 * RAFT_MEMBERS_MAX)     /* of several configurations, or learned */
 #define TRANSPORT_INCOMING_MAX (2 * RAFT_MEMBERS_MAX)
 #define TRANSPORT_STRANGERS_MAX 32 /* connections that have not said who they are */
 

@@ -12,10 +12,9 @@
 
 #define TRANSPORT_VERSION 1
 #define TRANSPORT_REFUSAL_MAX 256
-#define TRANSPORT_PEERS_MAX (2 * RAFT_MEMBERS_MAX) /* of two configurations, or learned */
-#define HELLO_BYTES (1 + HELLO_HEAD_BYTES)         /* without the address */
-#define HELLO_HEAD_BYTES 50u                       /* version, cluster, from, to, length of the address */
-#define FRAME_HEAD_BYTES 8u                        /* length, CRC-32C of the message */
+#define HELLO_BYTES (1 + HELLO_HEAD_BYTES) /* without the address */
+#define HELLO_HEAD_BYTES 50u               /* version, cluster, from, to, length of the address */
+#define FRAME_HEAD_BYTES 8u                /* length, CRC-32C of the message */
 #define GREETING_S 1.0
 
 enum peer_state { PEER_AWAY, PEER_GREETING, PEER_UP };
