@@ -89,6 +89,7 @@ stop(struct daemon *d, bool leave)
 		daemon_exit(d, 0);
 		return;
 	}
+	raftlog_stop(c->raftlog);
 	leader_free(c->leader);
 	session_timers_free(c->session_timers);
 	scrub_free(c->scrub);

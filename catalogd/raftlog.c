@@ -683,6 +683,12 @@ raftlog_new(struct catalogd *c)
 }
 
 void
+raftlog_stop(struct raftlog *l)
+{
+	(void)proposals_expire(l->proposals, INT64_MAX);
+}
+
+void
 raftlog_free(struct raftlog *l)
 {
 	if (l == NULL)
