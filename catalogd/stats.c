@@ -15,6 +15,7 @@
 #include "leader.h"
 #include "mem.h"
 #include "raftlog.h"
+#include "remote.h"
 #include "session_timer.h"
 #include "store.h"
 #include "watch.h"
@@ -34,7 +35,7 @@ datacenter_is_ours(struct ipc_stream *s, struct bytes args, const struct catalog
 	struct bytes datacenter = mp_find_str(args, "Datacenter");
 
 	if (!c->server) {
-		ipc_fail(s, 0, "No known Consul servers");
+		remote_request(c->remote, s, args, true);
 		return false;
 	}
 	if (datacenter.size == 0 || bytes_is(datacenter, c->datacenter))
@@ -250,7 +251,7 @@ on_raft_stats(void *ctx, const struct ipc_answer *answer)
 }
 
 static void
-client_stats(struct ipc_stream *s)
+client_stats(const struct catalogd *c, struct ipc_stream *s)
 {
 	struct buf body = BUF_INIT(4096);
 
@@ -258,7 +259,7 @@ client_stats(struct ipc_stream *s)
 	mp_put_cstr(&body, "consul");
 	mp_put_map(&body, 3);
 	mp_put_kv_cstr(&body, "acl", "disabled");
-	mp_put_kv_cstr(&body, "known_servers", "0");
+	put_number(&body, "known_servers", remote_servers(c->remote));
 	mp_put_kv_cstr(&body, "server", "false");
 	ipc_reply(s, buf_bytes(&body));
 	buf_free(&body);
@@ -273,5 +274,5 @@ stats_handle(struct ipc_stream *s, struct bytes args, void *ctx)
 	if (c->server)
 		raftd_ask(c, s, "Raft.Stats", on_raft_stats);
 	else
-		client_stats(s);
+		client_stats(c, s);
 }
