@@ -76,14 +76,10 @@ value_read(const uint8_t *p, size_t size, struct value *v)
 int
 rpc_scan(struct rpc_scan *scan, struct bytes in, size_t max, size_t *size)
 {
-	while (scan->left[0] > 0) {
+	while (scan->depth > 0 || scan->left[0] > 0) {
 		struct value v;
 		int got;
 
-		if (scan->left[scan->depth] == 0) {
-			scan->depth--;
-			continue;
-		}
 		if (scan->at >= in.size)
 			return 0;
 		got = value_read(in.data + scan->at, in.size - scan->at, &v);
@@ -99,7 +95,6 @@ rpc_scan(struct rpc_scan *scan, struct bytes in, size_t max, size_t *size)
 				return -1;
 			scan->left[++scan->depth] = (uint32_t)v.elements;
 		}
-		/* the message ends with the last value of its body, not where somebody asks for more */
 		while (scan->depth > 0 && scan->left[scan->depth] == 0)
 			scan->depth--;
 	}
@@ -116,6 +111,7 @@ static int
 header_read(struct bytes message, struct rpc_response *r, bool *forwarded)
 {
 	struct mp in = mp_of(message);
+	uint64_t status = 0;
 
 	*r = (struct rpc_response){0};
 	*forwarded = false;
@@ -133,10 +129,11 @@ header_read(struct bytes message, struct rpc_response *r, bool *forwarded)
 		else if (bytes_is(name, "Forwarded"))
 			*forwarded = mp_bool(&in);
 		else if (bytes_is(name, "Status"))
-			r->status = (unsigned)MIN(mp_uint(&in), (uint64_t)999);
+			status = mp_uint(&in);
 		else
 			mp_skip(&in);
 	}
+	r->status = (unsigned)MIN(status, (uint64_t)999);
 	r->body = mp_raw(&in);
 	return mp_ok(&in) && (size_t)(r->body.data - message.data) <= RPC_HEADER_BYTES_MAX ? 0 : -1;
 }
