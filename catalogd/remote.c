@@ -117,6 +117,24 @@ remote_servers(const struct remote *r)
 	return r->servers == NULL ? 0 : servers_count(r->servers);
 }
 
+size_t
+remote_waiting(const struct remote *r)
+{
+	return forward_askers(r->forward);
+}
+
+size_t
+remote_calls(const struct remote *r)
+{
+	return forward_flights(r->forward);
+}
+
+size_t
+remote_names(const struct remote *r)
+{
+	return r->names == NULL ? 0 : names_count(r->names);
+}
+
 /* ---- all of it ---- */
 
 static struct forward_options

@@ -19,6 +19,10 @@ void remote_accepted(struct remote *r, int fd, const union net_addr *from);
 void remote_request(struct remote *r, struct ipc_stream *s, struct bytes args, bool read);
 /* On a server: there is a leader to ask, and it is not this one. */
 bool remote_leader_known(const struct remote *r);
+/* For those who ask how it goes. */
 size_t remote_servers(const struct remote *r);
+size_t remote_waiting(const struct remote *r); /* requests that are answered elsewhere */
+size_t remote_calls(const struct remote *r);   /* the questions that they are */
+size_t remote_names(const struct remote *r);   /* watched for subscribers here */
 
 #endif

@@ -255,12 +255,17 @@ client_stats(const struct catalogd *c, struct ipc_stream *s)
 {
 	struct buf body = BUF_INIT(4096);
 
-	mp_put_map(&body, 1);
+	mp_put_map(&body, 2);
 	mp_put_cstr(&body, "consul");
 	mp_put_map(&body, 3);
 	mp_put_kv_cstr(&body, "acl", "disabled");
 	put_number(&body, "known_servers", remote_servers(c->remote));
 	mp_put_kv_cstr(&body, "server", "false");
+	mp_put_cstr(&body, "catalogd");
+	mp_put_map(&body, 3);
+	put_number(&body, "waiting_requests", remote_waiting(c->remote));
+	put_number(&body, "calls", remote_calls(c->remote));
+	put_number(&body, "watched_names", remote_names(c->remote));
 	ipc_reply(s, buf_bytes(&body));
 	buf_free(&body);
 }
