@@ -137,10 +137,9 @@ stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
 	struct buf body = BUF_INIT(4096);
 
 	if (!c->server) {
-		ipc_fail(s, 0, "No known Consul servers");
+		remote_request(c->remote, s, args, true);
 		return;
 	}
-	(void)args;
 	mp_put_array(&body, 1);
 	mp_put_cstr(&body, c->datacenter);
 	ipc_reply(s, buf_bytes(&body));
