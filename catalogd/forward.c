@@ -173,8 +173,7 @@ static void
 flight_answer(struct flight *fl, struct bytes body)
 {
 	int64_t now = now_ns();
-	bool timeout = now - fl->sent_ns >= fl->rest_ns &&
-		       mp_find_uint(body, "Index") <= fl->min_index;
+	bool timeout = now - fl->sent_ns >= fl->rest_ns && mp_find_uint(body, "Index") <= fl->min_index;
 	struct ipc_stream *one = NULL, **streams = &one;
 	size_t count = 0, askers = 0;
 
@@ -229,8 +228,7 @@ is_eof(struct bytes error)
 	struct bytes end = bytes_str(": EOF");
 
 	return bytes_is(error, "EOF") || contains(error, "stream closed") || contains(error, "session shutdown") ||
-	       (error.size > end.size &&
-		   memcmp(error.data + error.size - end.size, end.data, end.size) == 0);
+	       (error.size > end.size && memcmp(error.data + error.size - end.size, end.data, end.size) == 0);
 }
 
 /* Until the first of those who wait has waited long enough. */

@@ -113,8 +113,8 @@ ask(struct watched *w)
 	mp_put_kv_uint(&args, "MinQueryIndex", w->index);
 	mp_put_kv_str(&args, w->kind->argument, w->name);
 	w->asking = true;
-	w->asked = ipc_serve(ipc, &serve_remote_service, ipc_method_find(ipc, &serve_remote_service, bytes_str(w->kind->method)),
-	    buf_bytes(&args), 0, on_answer, w);
+	w->asked = ipc_serve(ipc, &serve_remote_service,
+	    ipc_method_find(ipc, &serve_remote_service, bytes_str(w->kind->method)), buf_bytes(&args), 0, on_answer, w);
 	w->asking = false;
 	buf_free(&args);
 	if (w->asked == NULL && w->index != index)

@@ -200,8 +200,10 @@ rpc_unknown_method(struct bytes method, bool service_known, char out[RPC_ERROR_M
 	const char *text = (const char *)method.data;
 
 	if (size == 0 || memchr(text, '.', (size_t)size) == NULL)
-		snprintf(out, RPC_ERROR_MAX, "rpc: service/method request ill-formed: %.*s", size, size == 0 ? "" : text);
+		snprintf(
+		    out, RPC_ERROR_MAX, "rpc: service/method request ill-formed: %.*s", size, size == 0 ? "" : text);
 	else
-		snprintf(out, RPC_ERROR_MAX, "rpc: can't find %s %.*s", service_known ? "method" : "service", size, text);
+		snprintf(
+		    out, RPC_ERROR_MAX, "rpc: can't find %s %.*s", service_known ? "method" : "service", size, text);
 	return out;
 }

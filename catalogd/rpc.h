@@ -16,7 +16,7 @@
 #include "cdefs.h"
 #include "mp.h"
 
-#define RPC_HEADER_BYTES_MAX 8192               /* of a header that we read, error text included */
+#define RPC_HEADER_BYTES_MAX 8192                /* of a header that we read, error text included */
 #define RPC_REQUEST_BYTES_MAX (8u * 1024 * 1024) /* header and body */
 #define RPC_RESPONSE_BYTES_MAX (256u * 1024 * 1024)
 #define RPC_METHOD_MAX 128

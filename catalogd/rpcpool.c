@@ -151,8 +151,8 @@ lane_lost(struct lane *lane, const char *why)
 
 	lane_free(lane);
 	if (call != NULL)
-		call_finish(call,
-		    &(struct rpc_result){.outcome = sent ? RPC_LOST : RPC_NOT_SENT, .error = bytes_str(why)});
+		call_finish(
+		    call, &(struct rpc_result){.outcome = sent ? RPC_LOST : RPC_NOT_SENT, .error = bytes_str(why)});
 }
 
 /* Puts call on a lane and sends it. -1: there is none for it now. */
@@ -190,11 +190,10 @@ call_send(struct peer *p, struct rpccall *call)
 	ring_remove(&call->all);
 	call->lane = lane;
 	buf_clear(request);
-	rpc_request_put(request,
-	    &(struct rpc_request){.seq = lane->seq,
-		.method = bytes_str(call->method),
-		.forwarded = call->forwarded,
-		.body = bytes_of(call->args, call->args_size)});
+	rpc_request_put(request, &(struct rpc_request){.seq = lane->seq,
+				     .method = bytes_str(call->method),
+				     .forwarded = call->forwarded,
+				     .body = bytes_of(call->args, call->args_size)});
 	if (yamux_send(lane->stream, buf_bytes(request)) == 0)
 		return 0;
 	lane_cancel(lane);
@@ -224,8 +223,7 @@ on_answer(struct lane *lane, const struct rpc_response *r)
 {
 	struct peer *p = lane->peer;
 	struct rpccall *call = lane->call;
-	struct rpc_result result = {
-	    .outcome = RPC_ANSWERED, .error = r->error, .status = r->status, .body = r->body};
+	struct rpc_result result = {.outcome = RPC_ANSWERED, .error = r->error, .status = r->status, .body = r->body};
 	struct buf in = lane->in; /* the result points into it */
 
 	p->used_ms = now_ms();
@@ -258,8 +256,7 @@ on_data(void *ctx, struct bytes data)
 	buf_put_bytes(&lane->in, data);
 	p->held += data.size;
 	yamux_consumed(lane->stream, data.size);
-	got = lane->in.overflow ? -1
-				: rpc_scan(&lane->scan, buf_bytes(&lane->in), RPC_RESPONSE_BYTES_MAX, &size);
+	got = lane->in.overflow ? -1 : rpc_scan(&lane->scan, buf_bytes(&lane->in), RPC_RESPONSE_BYTES_MAX, &size);
 	if (got == 0)
 		return;
 	if (got == 1 && size == lane->in.used && rpc_response_read(buf_bytes(&lane->in), &response) == 0 &&
@@ -480,8 +477,8 @@ on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 		struct peer *p = RING_ENTRY(r, struct peer, all);
 
 		next = r->next;
-		if (p->yamux != NULL && (yamux_tick(p->yamux, now) == -1 ||
-					    (ring_empty(&p->busy) && now - p->used_ms >= IDLE_MS)))
+		if (p->yamux != NULL &&
+		    (yamux_tick(p->yamux, now) == -1 || (ring_empty(&p->busy) && now - p->used_ms >= IDLE_MS)))
 			peer_close(p, "idle");
 		else if (p->yamux == NULL && ring_empty(&p->queue) && now >= p->not_before_ms + IDLE_MS)
 			peer_free(p);

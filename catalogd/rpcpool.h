@@ -14,8 +14,8 @@
 #include "net.h"
 #include "wire.h"
 
-#define RPCPOOL_STREAMS_MAX 65536   /* of one connection */
-#define RPCPOOL_CALLS_MAX 200000    /* open calls, all addresses */
+#define RPCPOOL_STREAMS_MAX 65536             /* of one connection */
+#define RPCPOOL_CALLS_MAX 200000              /* open calls, all addresses */
 #define RPCPOOL_HELD_MAX (512u * 1024 * 1024) /* bytes of answers that are not whole, one connection */
 
 enum rpc_outcome {
@@ -40,8 +40,8 @@ MUST_USE struct rpcpool *rpcpool_new(struct ev_loop *loop, struct wires *wires, 
 /* Calls end without callbacks. */
 void rpcpool_free(struct rpcpool *p);
 /* forwarded: the server is taken for the leader, and refuses if it is not. args are copied. NULL: RPCPOOL_CALLS_MAX are open. */
-MUST_USE struct rpccall *rpcpool_call(struct rpcpool *p, const union net_addr *to, const char *method, struct bytes args,
-    bool forwarded, rpc_done *done, void *ctx);
+MUST_USE struct rpccall *rpcpool_call(struct rpcpool *p, const union net_addr *to, const char *method,
+    struct bytes args, bool forwarded, rpc_done *done, void *ctx);
 /* No callback will come any more; the other side is told. */
 void rpcpool_cancel(struct rpccall *call);
 /* Some byte of it may have left this process: what is read of the other side's state may be older than now. */

@@ -187,8 +187,8 @@ service_known(const struct ipc_service *service, struct bytes method)
 	if (dot == NULL)
 		return false;
 	for (size_t i = 0; i < service->count; i++)
-		if (bytes_has_prefix(bytes_str(service->methods[i].name),
-			bytes_of(method.data, (size_t)(dot - method.data) + 1)))
+		if (bytes_has_prefix(
+			bytes_str(service->methods[i].name), bytes_of(method.data, (size_t)(dot - method.data) + 1)))
 			return true;
 	return false;
 }
@@ -269,7 +269,8 @@ on_data(void *ctx, struct bytes data)
 	if (ch->closing) /* what comes behind the last request */
 		return;
 	/* The window bounds each stream; this bounds them together. */
-	if (c->held + data.size > RPCSERVER_HELD_MAX || ch->in.used + data.size > RPC_REQUEST_BYTES_MAX + YAMUX_WINDOW) {
+	if (c->held + data.size > RPCSERVER_HELD_MAX ||
+	    ch->in.used + data.size > RPC_REQUEST_BYTES_MAX + YAMUX_WINDOW) {
 		if (ch->stream == NULL) {
 			ch->closing = true;
 			wire_finish(c->wire);
@@ -433,8 +434,8 @@ rpcserver_accepted(struct rpcserver *r, int fd, const union net_addr *from)
 		of_client += strcmp(RING_ENTRY(at, struct connection, all)->host, host) == 0;
 	if (of_client >= r->options.conns_per_client_max || r->count >= CONNECTIONS_MAX) {
 		if (log_allowed(&r->limit, 5, &suppressed))
-			log_warnx(MODULE, "too many connections, one more closed: from=%s limit=%u suppressed=%u",
-			    host, r->options.conns_per_client_max, suppressed);
+			log_warnx(MODULE, "too many connections, one more closed: from=%s limit=%u suppressed=%u", host,
+			    r->options.conns_per_client_max, suppressed);
 		close(fd);
 		return;
 	}

@@ -14,7 +14,7 @@
 #include "net.h"
 #include "wire.h"
 
-#define RPCSERVER_STREAMS_MAX 65536 /* of one connection */
+#define RPCSERVER_STREAMS_MAX 65536            /* of one connection */
 #define RPCSERVER_HELD_MAX (64u * 1024 * 1024) /* bytes of requests that are not whole, one connection */
 
 /* Flag of such a request (ipc_stream_flags): another server takes this one for the leader. */
@@ -48,8 +48,7 @@ MUST_USE struct rpcserver *rpcserver_new(
 void rpcserver_free(struct rpcserver *r);
 void rpcserver_set(struct rpcserver *r, const struct rpcserver_options *options);
 /* Connections of kind RPC_RAFT: their socket, of which only the first byte was read, is given away to take, with who it came from. */
-void rpcserver_raft_by(
-    struct rpcserver *r, void (*take)(void *ctx, int fd, const union net_addr *from), void *ctx);
+void rpcserver_raft_by(struct rpcserver *r, void (*take)(void *ctx, int fd, const union net_addr *from), void *ctx);
 /* A connection that was accepted; fd is the server's from now on. */
 void rpcserver_accepted(struct rpcserver *r, int fd, const union net_addr *from);
 size_t rpcserver_connections(const struct rpcserver *r);

@@ -630,8 +630,8 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 
 /* What only our own daemons may ask for stands last. */
 #define LOCAL_METHODS 5
-const struct ipc_method serve_methods[] = {
-    ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINTS_WRITE(ENDPOINT_ROW) LATER_METHODS(LATER_ROW){"Status.Ping", handle_ping},
+const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINTS_WRITE(ENDPOINT_ROW)
+					       LATER_METHODS(LATER_ROW){"Status.Ping", handle_ping},
     {"Status.Leader", stats_status_leader}, {"Status.Peers", stats_status_peers},
     {"Catalog.ListDatacenters", stats_list_datacenters}, {"Operator.RaftGetConfiguration", stats_raft_configuration},
     {"Subscribe", handle_subscribe}, {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page},

@@ -44,9 +44,9 @@ servers_configure(struct servers *s)
 		size_t size = strcspn(at, " ");
 		union net_addr address;
 
-		if (size > 0 && (bytes_to_str(bytes_of(at, size), text, sizeof text) == -1 ||
-				    net_addr_parse_port(text, &address) == -1 ||
-				    router_set(s->router, text, &address) == -1))
+		if (size > 0 &&
+		    (bytes_to_str(bytes_of(at, size), text, sizeof text) == -1 ||
+			net_addr_parse_port(text, &address) == -1 || router_set(s->router, text, &address) == -1))
 			log_warnx(MODULE, "not the address of a server: servers in consuld.conf: %s",
 			    log_quote_bytes(bytes_of(at, size)));
 		at += size;
@@ -97,8 +97,8 @@ on_event(struct servers *s, const struct gossip_event *event, const struct membe
 		log_info(MODULE, "removing server: server=%s", log_quote(name));
 		router_remove(s->router, name);
 	} else if (router_set(s->router, name, &address) == 0)
-		log_info(MODULE, "adding server: server=%s address=%s", log_quote(name),
-		    net_addr_text_port(&address, text));
+		log_info(
+		    MODULE, "adding server: server=%s address=%s", log_quote(name), net_addr_text_port(&address, text));
 	else
 		log_warnx(MODULE, "there are too many servers, one more is not used: server=%s", log_quote(name));
 }
@@ -152,8 +152,7 @@ below(void *ctx, uint32_t n)
 static void
 rebalance_later(struct servers *s)
 {
-	int64_t ns =
-	    router_rebalance_ns(router_count(s->router), s->nodes, (double)random_below(1000000) / 1000000.);
+	int64_t ns = router_rebalance_ns(router_count(s->router), s->nodes, (double)random_below(1000000) / 1000000.);
 
 	ev_timer_set(&s->rebalance, (double)ns / (double)NS_PER_S, 0.);
 	ev_timer_start(s->c->loop, &s->rebalance);

@@ -24,7 +24,8 @@ struct wires {
 	struct ev_loop *loop;
 	struct ev_prepare flush;
 	struct ring dirty; /* those with output gathered in this turn */
-	struct ev_timer kick; /* runs while there is something dirty: what is gathered behind the flush must not wait for the next event */
+	struct ev_timer
+	    kick; /* runs while there is something dirty: what is gathered behind the flush must not wait for the next event */
 	uint8_t in[READ_BYTES];
 };
 
@@ -39,7 +40,7 @@ struct wire {
 	struct buf out;
 	size_t sent; /* bytes of out that are written */
 	uint64_t out_base;
-	const char *broken; /* why it ends at the next turn; NULL: it does not */
+	const char *broken;                            /* why it ends at the next turn; NULL: it does not */
 	bool busy, connected, paused, finishing, full; /* full: not read because its output is not taken */
 };
 

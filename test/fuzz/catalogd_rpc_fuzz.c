@@ -33,7 +33,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rpc_response_read(message, &response) == 0) {
 		rpc_response_put(&again, &response);
 		rpc_scan_init(&scan);
-		if (again.overflow || rpc_scan(&scan, buf_bytes(&again), 2 * MAX_BYTES, &used) != 1 || used != again.used)
+		if (again.overflow || rpc_scan(&scan, buf_bytes(&again), 2 * MAX_BYTES, &used) != 1 ||
+		    used != again.used)
 			abort();
 	}
 	buf_clear(&again);

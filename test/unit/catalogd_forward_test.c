@@ -250,8 +250,8 @@ static void
 ask(struct asked *a, const char *method, struct bytes args)
 {
 	*a = (struct asked){.body = BUF_INIT(1 << 26)};
-	a->stream =
-	    ipc_serve(ipc, &here_service, ipc_method_find(ipc, &here_service, bytes_str(method)), args, 0, on_answer, a);
+	a->stream = ipc_serve(
+	    ipc, &here_service, ipc_method_find(ipc, &here_service, bytes_str(method)), args, 0, on_answer, a);
 }
 
 static void
@@ -377,10 +377,10 @@ test_lost_write(void **state)
 	ask(&a, "T.Write", BYTES("\x80"));
 	RUN_UNTIL(seen == 1);
 	server_stop();
-	RUN_UNTIL(a.done);
-	assert_string_equal(a.error, "rpc error making call: connection lost: the outcome is unknown");
 	server_start();
+	RUN_UNTIL(a.done || seen == 2);
 	assert_int_equal(seen, 1);
+	assert_string_equal(a.error, "rpc error making call: connection lost: the outcome is unknown");
 }
 
 /* Nobody took a byte of it: it waits for the server. (A port that accepts and closes may have taken it: that one is lost.) */
@@ -394,7 +394,7 @@ test_write_not_sent(void **state)
 	ev_io_stop(loop, &accepting);
 	close(accepting.fd);
 	ask(&a, "T.Write", BYTES("\x80"));
-	RUN_UNTIL(failures >= 2);
+	RUN_UNTIL(failures >= 2 || a.done);
 	assert_false(a.done);
 	accepting.fd = net_listen_tcp(&address, 16, 0);
 	assert_true(accepting.fd != -1);
@@ -448,7 +448,7 @@ test_shared_question(void **state)
 	assert_int_equal(forward_askers(forward), 7);
 	RUN_UNTIL(seen == 2);
 	answer_parked(0, 7);
-	RUN_UNTIL(seen == 3);
+	RUN_UNTIL(seen == 3 || late[0].done);
 	for (size_t i = 0; i < 3; i++) {
 		assert_true(first[i].done);
 		assert_int_equal(first[i].index, 7);

@@ -34,7 +34,8 @@ each_line(const char *name, void (*line)(char *words[WORDS_MAX], size_t count))
 
 		if (text[0] == '#')
 			continue;
-		for (char *w = strtok_r(text, " \n", &save); w != NULL && count < WORDS_MAX; w = strtok_r(NULL, " \n", &save))
+		for (char *w = strtok_r(text, " \n", &save); w != NULL && count < WORDS_MAX;
+		     w = strtok_r(NULL, " \n", &save))
 			words[count++] = w;
 		line(words, count);
 		lines++;

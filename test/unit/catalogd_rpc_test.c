@@ -89,7 +89,10 @@ test_two_in_one(void **state)
 	size_t size = 0;
 
 	(void)state;
-	rpc_request_put(&message, &(struct rpc_request){.seq = 1, .method = BYTES("A.B"), .body = BYTES("\x91\xa3""abc")});
+	rpc_request_put(&message, &(struct rpc_request){.seq = 1,
+				      .method = BYTES("A.B"),
+				      .body = BYTES("\x91\xa3"
+						    "abc")});
 	check_cuts(buf_bytes(&message), 1);
 	size = message.used;
 	rpc_request_put(&message, &(struct rpc_request){.seq = 2, .method = BYTES("A.C")});
@@ -103,11 +106,12 @@ static void
 test_every_type(void **state)
 {
 	const struct bytes values[] = {BYTES("\xc0"), BYTES("\xc2"), BYTES("\x7f"), BYTES("\xe0"), BYTES("\xcc\x80"),
-	    BYTES("\xcd\1\0"), BYTES("\xce\0\0\1\0"), BYTES("\xcf\0\0\0\0\0\0\0\1"), BYTES("\xd0\x80"), BYTES("\xd1\x80\0"),
-	    BYTES("\xd2\x80\0\0\0"), BYTES("\xd3\x80\0\0\0\0\0\0\0"), BYTES("\xca\0\0\0\0"), BYTES("\xcb\0\0\0\0\0\0\0\0"),
-	    BYTES("\xa2xy"), BYTES("\xd9\2xy"), BYTES("\xda\0\2xy"), BYTES("\xdb\0\0\0\2xy"), BYTES("\xc4\2xy"),
-	    BYTES("\xc5\0\2xy"), BYTES("\xc6\0\0\0\2xy"), BYTES("\x92\x90\xc0"), BYTES("\xdc\0\2\1\2"),
-	    BYTES("\xdd\0\0\0\1\1"), BYTES("\x81\xa1k\x80"), BYTES("\xde\0\1\xa1k\1"), BYTES("\xdf\0\0\0\1\xa1k\1")};
+	    BYTES("\xcd\1\0"), BYTES("\xce\0\0\1\0"), BYTES("\xcf\0\0\0\0\0\0\0\1"), BYTES("\xd0\x80"),
+	    BYTES("\xd1\x80\0"), BYTES("\xd2\x80\0\0\0"), BYTES("\xd3\x80\0\0\0\0\0\0\0"), BYTES("\xca\0\0\0\0"),
+	    BYTES("\xcb\0\0\0\0\0\0\0\0"), BYTES("\xa2xy"), BYTES("\xd9\2xy"), BYTES("\xda\0\2xy"),
+	    BYTES("\xdb\0\0\0\2xy"), BYTES("\xc4\2xy"), BYTES("\xc5\0\2xy"), BYTES("\xc6\0\0\0\2xy"),
+	    BYTES("\x92\x90\xc0"), BYTES("\xdc\0\2\1\2"), BYTES("\xdd\0\0\0\1\1"), BYTES("\x81\xa1k\x80"),
+	    BYTES("\xde\0\1\xa1k\1"), BYTES("\xdf\0\0\0\1\xa1k\1")};
 
 	(void)state;
 	for (size_t i = 0; i < COUNTOF(values); i++) {
@@ -161,7 +165,10 @@ test_headers(void **state)
 
 	(void)state;
 	/* unknown pairs are passed over, values of the wrong type are not */
-	assert_int_equal(rpc_request_read(BYTES("\x83\xa1x\x91\1\xa3Seq\7\xadServiceMethod\xa3""A.B\x80"), &request), 0);
+	assert_int_equal(rpc_request_read(BYTES("\x83\xa1x\x91\1\xa3Seq\7\xadServiceMethod\xa3"
+						"A.B\x80"),
+			     &request),
+	    0);
 	assert_int_equal(request.seq, 7);
 	assert_true(bytes_is(request.method, "A.B"));
 	assert_int_equal(rpc_request_read(BYTES("\x92\1\2\x80"), &request), -1);
@@ -172,7 +179,8 @@ test_headers(void **state)
 	assert_int_equal(rpc_request_read(buf_bytes(&message), &request), 0);
 	assert_true(request.forwarded);
 	buf_clear(&message);
-	rpc_response_put(&message, &(struct rpc_response){.seq = 3, .error = BYTES("no"), .status = 413, .body = BYTES("\1")});
+	rpc_response_put(
+	    &message, &(struct rpc_response){.seq = 3, .error = BYTES("no"), .status = 413, .body = BYTES("\1")});
 	assert_int_equal(rpc_response_read(buf_bytes(&message), &response), 0);
 	assert_true(bytes_is(response.error, "no"));
 	assert_int_equal(response.status, 413);

@@ -412,19 +412,17 @@ test_broken_peers(void **state)
 	};
 
 	for (size_t i = 0; i < COUNTOF(cases); i++) {
+		(void)teardown(state);
 		(void)setup(state);
 		print_message("%s\n", cases[i].name);
 		assert_int_equal(yamux_input(server.y, bytes_of(cases[i].bytes, cases[i].size)), -1);
 		assert_true(strlen(yamux_error(server.y)) > 0);
 		if (cases[i].go_away)
-			assert_memory_equal(
-			    server.out.data + server.out.used - 12, "\0\3\0\0\0\0\0\0\0\0\0\1", 12);
+			assert_memory_equal(server.out.data + server.out.used - 12, "\0\3\0\0\0\0\0\0\0\0\0\1", 12);
 		else
 			assert_true(server.out.used == 0);
 		assert_int_equal(yamux_input(server.y, BYTES(SYN_1)), -1);
-		(void)teardown(state);
 	}
-	(void)setup(state);
 }
 
 /* What is for a stream that is not there is dropped, and what follows is read right. */
