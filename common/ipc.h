@@ -131,6 +131,7 @@ typedef void ipc_answer_cb(void *ctx, const struct ipc_answer *answer);
 /*
  * Serves a request that came in another way than by our sockets (from a node elsewhere): answered is called once, perhaps before this
  * returns; NULL was returned then. flags: for the handler (ipc_stream_flags). Not for methods that push or give descriptors.
+ * answered may ask anew, but must not cancel other requests: one answer may be for many of them.
  */
 struct ipc_stream *ipc_serve(struct ipc *ipc, const struct ipc_service *service, const struct ipc_method *method,
     struct bytes args, unsigned flags, ipc_answer_cb *answered, void *ctx);

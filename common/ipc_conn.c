@@ -200,7 +200,7 @@ put_reply(struct ipc_conn *c, struct bytes error, unsigned status, struct bytes 
 	ipc_conn_dirty(c);
 }
 
-/* The same for streams of ipc_serve: by their callbacks, any of which may end others of them. */
+/* The same for a stream of ipc_serve, by its callback, which must not end other streams of the same answer. */
 static void
 reply_local(struct ipc_stream *s, struct bytes error, unsigned status, struct bytes body, bool shared)
 {
