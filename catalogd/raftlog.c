@@ -621,6 +621,8 @@ on_status(void *ctx, const struct ipc_answer *answer)
 	if (s->log_id[0] != '\0' || s->leader)
 		identify(l);
 	ready_check(l);
+	if (!s->leader && strcmp(leader_before, s->leader_id) != 0)
+		catalogd_leader_changed(l->c);
 }
 
 static void

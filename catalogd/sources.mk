@@ -3,6 +3,8 @@ SOURCES_catalogd = main.c apply.c archive.c archive_form.c catalogd.c dump.c has
 LIBS_catalogd = -llmdb
 HELPERS_catalogd = catalogd-snapshot
 LIBS_catalogd-snapshot = -llmdb
+# other nodes
+SOURCES_catalogd += forward.c names.c remote.c router.c rpc.c rpcpool.c rpcserver.c servers.c wire.c yamux.c
 # nodes, services, checks
 SOURCES_catalogd += canon.c catalog_query.c health_query.c internal_query.c meta.c nodes.c nodes_apply.c nodes_store.c register.c select.c \
 	service_rules.c

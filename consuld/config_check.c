@@ -765,7 +765,8 @@ warn_joins(struct config *c)
 		}
 	if (!config_bool(c, "server") && !c->fragments) /* fragments do not tell the role */
 		texts_add(c, &c->warnings,
-		    "client mode can not reach servers yet: joining is not supported by this version of consuld");
+		    "a client learns of servers from consuld.conf alone: joining is not supported by this version of "
+		    "consuld");
 	if (config_int(c, "bootstrap_expect") > 1)
 		texts_add(c, &c->warnings,
 		    "clusters of several servers are not supported by this version of consuld: there will be no "

@@ -72,7 +72,7 @@ const struct param params[] = {
 {"experiments", NULL, PARAM_LIST, NULL, NONE, PARAM_MOOT, 0, NULL, "Accepted, no effect."},
 
 /* Network */
-{"bind_addr", "bind", PARAM_STR, "0.0.0.0", NONE, PARAM_TEMPLATE, S, NULL, "Address of gossip and RPC, and what the others use unless advertise_addr is set."},
+{"bind_addr", "bind", PARAM_STR, "0.0.0.0", NONE, PARAM_TEMPLATE, C|S, NULL, "Address of gossip and RPC, and what the others use unless advertise_addr is set."},
 {"client_addr", "client", PARAM_STR, "127.0.0.1", NONE, PARAM_TEMPLATE, D|S, NULL, "Addresses of HTTP and DNS, blank-separated."},
 {"advertise_addr", "advertise", PARAM_STR, NULL, NONE, PARAM_TEMPLATE, R|C|K|G|S, NULL, "Address that the others are told to use."},
 {"advertise_addr_ipv4", NULL, PARAM_STR, NULL, NONE, PARAM_TEMPLATE, K|S, NULL, "The same, IPv4."},
@@ -229,11 +229,11 @@ const struct param params[] = {
 {"http_config.max_header_bytes", NULL, PARAM_INT, "0", NONE, 0, H, NULL, "Bytes of a request's head; 0: 1 MiB."},
 {"limits.http_max_conns_per_client", NULL, PARAM_INT, "200", NONE, PARAM_RELOAD, H|S, NULL, "HTTP connections per client address; 0: no limit."},
 {"limits.https_handshake_timeout", NULL, PARAM_DURATION, "5s", NONE, 0, 0, NULL, "Time for a TLS handshake."},
-{"limits.rpc_handshake_timeout", NULL, PARAM_DURATION, "5s", NONE, 0, 0, NULL, "Time for the first bytes on the RPC port."},
-{"limits.rpc_client_timeout", NULL, PARAM_DURATION, "60s", NONE, PARAM_RELOAD, 0, NULL, "Time an RPC has, blocking queries excepted."},
+{"limits.rpc_handshake_timeout", NULL, PARAM_DURATION, "5s", NONE, 0, C, NULL, "Time for the first bytes on the RPC port."},
+{"limits.rpc_client_timeout", NULL, PARAM_DURATION, "60s", NONE, PARAM_RELOAD, C, NULL, "Time an RPC has, blocking queries excepted."},
 {"limits.rpc_rate", NULL, PARAM_FLOAT, "-1", NONE, PARAM_RELOAD, 0, NULL, "RPCs per second of this agent; -1: no limit."},
 {"limits.rpc_max_burst", NULL, PARAM_INT, "1000", NONE, PARAM_RELOAD, 0, NULL, "Burst of those."},
-{"limits.rpc_max_conns_per_client", NULL, PARAM_INT, "100", NONE, PARAM_RELOAD, 0, NULL, "RPC connections per client address."},
+{"limits.rpc_max_conns_per_client", NULL, PARAM_INT, "100", NONE, PARAM_RELOAD, C, NULL, "RPC connections per client address."},
 {"limits.kv_max_value_size", NULL, PARAM_INT, "524288", NONE, 0, C|H, NULL, "Bytes of a value."},
 {"limits.txn_max_req_len", NULL, PARAM_INT, "524288", NONE, 0, H, NULL, "Bytes of a transaction."},
 {"limits.request_limits.mode", NULL, PARAM_STR, "disabled", NONE, PARAM_RELOAD|PARAM_REFUSED, S, NULL, "disabled, permissive or enforcing."},
@@ -427,6 +427,7 @@ ALIAS("http_api_response_headers", PARAM_MAP, "http_config.response_headers"),
 {"consuld.build_date", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, A, NULL, "RFC 3339 time of the release."},
 {"consuld.catalog_map_size", NULL, PARAM_STR, "1099511627776", NONE, PARAM_DERIVED, C, NULL, "Bytes of address space reserved for the store."},
 {"consuld.catalog_reserve", NULL, PARAM_STR, "67108864", NONE, PARAM_DERIVED, C, NULL, "Free bytes on disk under which writes are refused."},
+{"consuld.servers", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, C, NULL, "Addresses of servers that consuld.conf names, for clients."},
 {"consuld.state_dir", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, K|G, NULL, "Where checkd and gossipd keep state; empty: nowhere."},
 };
 /* clang-format on */

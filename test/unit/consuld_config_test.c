@@ -558,7 +558,7 @@ test_warnings(void **state)
 	    {"-dev -retry-join=198.51.100.1", "joining other nodes is not supported by this version of consuld"},
 	    {"-dev -hcl telemetry{statsd_address=\"a:1\"}",
 		"telemetry.statsd_address is not supported by this version of consuld"},
-	    {"-data-dir=data -bind=127.0.0.1", "client mode can not reach servers yet"},
+	    {"-data-dir=data -bind=127.0.0.1", "a client learns of servers from consuld.conf alone"},
 	};
 
 	(void)state;
