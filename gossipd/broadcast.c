@@ -201,8 +201,7 @@ longest(const struct tier *t, size_t most)
 			return NULL;
 		bits = t->lengths[--word];
 	}
-	return RING_ENTRY(
-	    t->entries[word * 64 + 63 - (size_t)__builtin_clzll(bits)].next, struct entry, of_length);
+	return RING_ENTRY(t->entries[word * 64 + 63 - (size_t)__builtin_clzll(bits)].next, struct entry, of_length);
 }
 
 size_t

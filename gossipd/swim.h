@@ -15,6 +15,7 @@
 
 #include "buf.h"
 #include "cdefs.h"
+#include "log.h"
 #include "timers.h"
 #include "wire.h"
 
@@ -74,13 +75,13 @@ struct swim_ops {
 	/* A user message (behind its type byte); anything of swim may be called. */
 	void (*user)(void *ctx, struct bytes message, uint64_t now);
 	/* Further messages for a packet, as broadcasts_take: with overhead each, up to limit. Returns the bytes used. */
-	size_t (*broadcasts)(
-	    void *ctx, size_t overhead, size_t limit, void (*each)(void *each_ctx, struct bytes message), void *each_ctx);
+	size_t (*broadcasts)(void *ctx, size_t overhead, size_t limit,
+	    void (*each)(void *each_ctx, struct bytes message), void *each_ctx);
 	/* What an ack of ours carries, and one that came in time for our own direct ping did. */
 	void (*ack_payload)(void *ctx, struct buf *out);
 	void (*acked)(void *ctx, const struct swim_member *m, uint64_t rtt, struct bytes payload);
 	/* Lines for the log, without the module. */
-	void (*say)(void *ctx, int level, const char *fmt, va_list args);
+	void (*say)(void *ctx, enum log_level level, const char *fmt, va_list args);
 };
 
 struct swim;
@@ -115,8 +116,8 @@ struct swim_state_progress {
 };
 MUST_USE int swim_state_scan(struct swim_state_progress *p, struct bytes body, size_t *size);
 /* Takes over a whole state. *join, *user_state: what it says; to be merged by serf if this returns 0. -1: refused, error says why. */
-MUST_USE int swim_merge(struct swim *s, struct bytes body, bool *join, struct bytes *user_state,
-    char error[SWIM_ERROR_MAX], uint64_t now);
+MUST_USE int swim_merge(
+    struct swim *s, struct bytes body, bool *join, struct bytes *user_state, char error[SWIM_ERROR_MAX], uint64_t now);
 
 /* Our meta has changed: tells all. */
 void swim_update(struct swim *s, struct bytes meta, uint64_t now);

@@ -7,6 +7,7 @@
 #include "broadcast.h"
 #include "hash.h"
 #include "log.h"
+#include "ring.h"
 #include "swim.h"
 
 #define PACKET_MAX (2 * GOSSIP_PACKET_BYTES)
@@ -20,7 +21,7 @@ struct node {
 	/* suspicion */
 	struct timer suspicion;
 	struct swim *swim;
-	uint64_t suspected;        /* when it began */
+	uint64_t suspected; /* when it began */
 	uint64_t confirm_min, confirm_max;
 	unsigned confirm_wanted, confirmed;
 	uint64_t accusers[CONFIRMATIONS_MAX + 1]; /* hashes of names: the first, then those that confirmed */
@@ -34,8 +35,8 @@ struct relay {
 	struct relay *next;
 	uint32_t seq, asked_seq;
 	struct swim_address asker;
-	bool nack, told;
-	struct timer nack_timer, end;
+	bool nack;
+	struct timer end;
 };
 
 enum probe_stage { PROBE_NONE, PROBE_DIRECT, PROBE_INDIRECT };
@@ -64,12 +65,12 @@ struct swim {
 	uint32_t probe_seq, probe_incarnation;
 	uint64_t probe_began, probe_deadline;
 	unsigned nacks_wanted, nacks;
-	bool probe_stream_acked, probe_tick_missed;
+	bool probe_stream_acked;
 	struct relay *relays;
 	size_t relay_count;
 };
 
-void swim_say(const struct swim *s, int level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void swim_say(const struct swim *s, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* ---- swim.c ---- */
 
