@@ -375,6 +375,7 @@ on_leave_spread(void *ctx, bool all)
 
 	(void)all;
 	s->left = true;
+	s->ops->left(s->ctx);
 }
 
 void
@@ -747,7 +748,7 @@ swim_leave(struct swim *s, uint64_t now)
 	s->leaving = true;
 	swim_dead(s, &gone, now);
 	if (swim_alive_count(s) == 0)
-		s->left = true;
+		on_leave_spread(s, true);
 }
 
 bool

@@ -72,6 +72,8 @@ struct swim_ops {
 	void (*conflict)(void *ctx, const struct swim_member *m, const struct swim_address *other);
 	/* Forgotten now; m->user is gone with it. */
 	void (*forgotten)(void *ctx, struct swim_member *m);
+	/* The word that we leave is out. */
+	void (*left)(void *ctx);
 	/* A user message (behind its type byte); anything of swim may be called. */
 	void (*user)(void *ctx, struct bytes message, uint64_t now);
 	/* Further messages for a packet, as broadcasts_take: with overhead each, up to limit. Returns the bytes used. */

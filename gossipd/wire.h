@@ -183,7 +183,7 @@ SCHEMA_DECLARE(serf_query_response, SERF_QUERY_RESPONSE_FIELDS)
 	F(UINT, "ProtocolMin", protocol_min, 0, NULL, NULL, "")                                                        \
 	F(INT, "Status", status, 0, NULL, NULL, "enum member_status")                                                  \
 	F(STRMAP, "Tags", tags, 0, NULL, NULL, "")
-SCHEMA_DECLARE(serf_member, SERF_MEMBER_FIELDS)
+SCHEMA_DECLARE(serf_member_wire, SERF_MEMBER_FIELDS)
 
 #define SERF_KEY_REQUEST_FIELDS(F) F(STR, "Key", key, 0, NULL, NULL, "raw; empty: list")
 SCHEMA_DECLARE(serf_key_request, SERF_KEY_REQUEST_FIELDS)
