@@ -257,6 +257,25 @@ intents_expire(struct serf *s, uint64_t now)
 	}
 }
 
+void
+serf_spread(struct serf *s, struct broadcasts *queue, struct bytes message)
+{
+	if (broadcasts_put(queue, (struct bytes){NULL, 0}, message, NULL, NULL) == -1)
+		serf_say(s, LOG_WARN_LEVEL, "serf: a message is too long to be told: bytes=%zu", message.size);
+}
+
+/* What is said of a member that we see alive: it shall hear of it, and say otherwise if it is old news. */
+static void
+leave_spread(struct serf *s, struct bytes name, uint64_t ltime)
+{
+	struct serf_leave l = {.ltime = ltime, .node = name};
+	struct buf out = BUF_INIT(MESSAGE_MAX);
+
+	serf_body_put(&out, SERF_LEAVE, &serf_leave_schema, &l);
+	serf_spread(s, s->intent_queue, buf_bytes(&out));
+	buf_free(&out);
+}
+
 /* ---- what SWIM says ---- */
 
 static void
@@ -272,8 +291,11 @@ member_joins(struct serf *s, const struct swim_member *m, uint64_t now)
 		i = intent_find(s, name);
 		if (i != NULL) {
 			e->member.ltime = i->ltime;
-			if (i->type == SERF_LEAVE)
+			if (i->type == SERF_LEAVE) {
 				e->member.status = MEMBER_LEAVING;
+				e->left_ltime = i->ltime;
+				leave_spread(s, name, i->ltime);
+			}
 			intent_remove(s, i);
 		}
 	} else {
@@ -292,6 +314,12 @@ member_leaves(struct serf *s, const struct swim_member *m, uint64_t now)
 
 	if (e == NULL)
 		return;
+	if (e->member.status == MEMBER_ALIVE && m->state == GOSSIP_STATE_LEFT) {
+		/* its own word that it goes is enough, should the intent have been lost on the way: as if it had come */
+		e->member.status = MEMBER_LEAVING;
+		e->left_ltime = ++e->member.ltime;
+		clock_witness(&s->clock.member, e->left_ltime);
+	}
 	if (e->member.status == MEMBER_LEAVING) {
 		e->member.status = MEMBER_LEFT;
 		e->member.gone = now;
@@ -342,13 +370,6 @@ serf_swim_conflict(struct serf *s, const struct swim_member *m, const struct swi
 
 /* ---- intents ---- */
 
-void
-serf_spread(struct serf *s, struct broadcasts *queue, struct bytes message)
-{
-	if (broadcasts_put(queue, (struct bytes){NULL, 0}, message, NULL, NULL) == -1)
-		serf_say(s, LOG_WARN_LEVEL, "serf: a message is too long to be told: bytes=%zu", message.size);
-}
-
 static void
 join_spread(struct serf *s, uint64_t ltime)
 {
@@ -387,6 +408,7 @@ leave_take(struct serf *s, const struct serf_leave *l, uint64_t now)
 		return false;
 	}
 	e->member.ltime = l->ltime;
+	e->left_ltime = l->ltime;
 	if (e->member.status == MEMBER_ALIVE)
 		e->member.status = MEMBER_LEAVING;
 	else if (e->member.status == MEMBER_FAILED) {
@@ -490,16 +512,20 @@ serf_state_put(const struct serf *s, struct buf *out)
 		   ltimes = BUF_INIT(GOSSIP_STREAM_MAX);
 	struct serf_push_pull p = {
 	    .event_ltime = s->clock.event, .ltime = s->clock.member, .query_ltime = s->clock.query};
+	size_t place = mp_open_array(&left);
+	uint32_t gone = 0;
 
-	mp_put_array(&left, (uint32_t)serf_count_of(s, MEMBER_LEFT));
 	mp_put_map(&ltimes, (uint32_t)s->count);
 	for (size_t i = 0; i < s->count; i++) {
 		const struct serf_member *m = &s->members[i]->member;
 
-		if (m->status == MEMBER_LEFT)
+		if (m->status == MEMBER_LEFT && m->ltime == s->members[i]->left_ltime) {
 			mp_put_cstr(&left, m->name);
+			gone++;
+		}
 		mp_put_kv_uint(&ltimes, m->name, m->ltime);
 	}
+	mp_close(&left, place, gone);
 	events_put(s, &events);
 	p.events = buf_bytes(&events);
 	p.left_members = buf_bytes(&left);
@@ -529,6 +555,21 @@ list_has(struct bytes list, struct bytes name)
 	return false;
 }
 
+/*
+ * Somebody lists it as left, by an intent of that time. (Others of the serf kind add one step at each such merge, so that times of the gone creep
+ * up to where those of the living are; there is no need.) Heard by us alone, one that lives would be leaving for us for ever.
+ */
+static void
+left_merge(struct serf *s, struct bytes name, uint64_t ltime, uint64_t now)
+{
+	const struct member_entry *e = member_find(s, name);
+	struct serf_leave l = {.ltime = ltime, .node = name};
+	bool was_alive = e != NULL && e->member.status == MEMBER_ALIVE;
+
+	if (leave_take(s, &l, now) && was_alive)
+		leave_spread(s, name, ltime);
+}
+
 static void
 intents_merge(struct serf *s, const struct serf_push_pull *p, uint64_t now)
 {
@@ -542,7 +583,7 @@ intents_merge(struct serf *s, const struct serf_push_pull *p, uint64_t now)
 		if (!mp_ok(&ltimes) || !is_name(name))
 			continue;
 		if (list_has(p->left_members, name))
-			(void)leave_take(s, &(struct serf_leave){.ltime = ltime + 1, .node = name}, now);
+			left_merge(s, name, ltime, now);
 		else
 			(void)join_take(s, &(struct serf_join){.ltime = ltime, .node = name}, now);
 	}

@@ -22,6 +22,7 @@ struct member_entry {
 	size_t place;
 	struct serf *serf;
 	struct timer prune;
+	uint64_t left_ltime; /* of the intent to leave; below member.ltime it is outdated */
 	uint8_t meta[GOSSIP_META_MAX];
 	char name[];
 };
