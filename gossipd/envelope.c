@@ -15,7 +15,7 @@
 #define NONCE_BYTES 12
 #define TAG_BYTES 16
 #define PADDED_SEAL_BYTES 45 /* version 0, at least */
-#define EXPANDED_MAX (40u * 1024 * 1024)
+#define PACKET_EXPANDED_MAX (1024u * 1024) /* of a compressed packet: no honest one had more than GOSSIP_PACKET_MAX */
 #define COMPOUND_PARTS_MAX 255
 
 /* ---- checksum: CRC-32 (IEEE 802.3), reflected ---- */
@@ -298,7 +298,7 @@ parts(struct bytes message, unsigned depth, envelope_part_fn *each, void *ctx)
 	if (message.data[0] == GOSSIP_COMPOUND)
 		return compound_parts(body, depth + 1, each, ctx);
 	if (message.data[0] == GOSSIP_COMPRESSED) {
-		struct buf plain = BUF_INIT(EXPANDED_MAX);
+		struct buf plain = BUF_INIT(PACKET_EXPANDED_MAX);
 
 		if (envelope_expand(body, &plain) == 0)
 			lost = parts(buf_bytes(&plain), depth + 1, each, ctx);

@@ -32,7 +32,6 @@ serf_config_consul(void)
 	    .retransmit_mult = 4,
 	    .query_timeout_mult = 16,
 	    .queue_min = 4096,
-	    .coordinates = true,
 	};
 }
 
@@ -130,6 +129,21 @@ serf_status_name(enum member_status status)
 
 /* ---- members ---- */
 
+/* What happened to it, for the log and for whoever listens. */
+static void
+member_event(struct serf *s, enum serf_change change, const struct serf_member *m, const char *how, uint64_t now)
+{
+	static const char *const names[] = {"Join", "Leave", "Failed", "Update", "Reap"};
+	char ip[SWIM_ADDRESS_TEXT_MAX];
+
+	if (change == SERF_MEMBER_UPDATE)
+		serf_say(s, LOG_INFO_LEVEL, "serf: EventMemberUpdate: %s", m->name);
+	else
+		serf_say(s, LOG_INFO_LEVEL, "serf: EventMember%s%s: %s %s", names[change], how, m->name,
+		    swim_ip_text(&m->address, ip));
+	s->ops->changed(s->ctx, change, m, now);
+}
+
 struct member_entry *
 member_find(const struct serf *s, struct bytes name)
 {
@@ -172,12 +186,12 @@ member_free(struct serf *s, struct member_entry *e)
 }
 
 static void
-member_reap(struct serf *s, struct member_entry *e, uint64_t now)
+member_reap(struct serf *s, struct member_entry *e, const char *how, uint64_t now)
 {
 	hash_remove(&s->names, &e->by_name);
 	s->members[e->place] = s->members[--s->count];
 	s->members[e->place]->place = e->place;
-	s->ops->changed(s->ctx, SERF_MEMBER_REAP, &e->member, now);
+	member_event(s, SERF_MEMBER_REAP, &e->member, how, now);
 	member_free(s, e);
 }
 
@@ -186,8 +200,7 @@ on_prune(struct timer *t, uint64_t now)
 {
 	struct member_entry *e = t->ctx;
 
-	serf_say(e->serf, LOG_INFO_LEVEL, "serf: EventMemberReap (forced): %s", e->name);
-	member_reap(e->serf, e, now);
+	member_reap(e->serf, e, " (forced)", now);
 }
 
 static void
@@ -304,7 +317,7 @@ member_joins(struct serf *s, const struct swim_member *m, uint64_t now)
 		timer_stop(s->timers, &e->prune);
 	}
 	member_refresh(e, m);
-	s->ops->changed(s->ctx, SERF_MEMBER_JOIN, &e->member, now);
+	member_event(s, SERF_MEMBER_JOIN, &e->member, "", now);
 }
 
 static void
@@ -323,11 +336,11 @@ member_leaves(struct serf *s, const struct swim_member *m, uint64_t now)
 	if (e->member.status == MEMBER_LEAVING) {
 		e->member.status = MEMBER_LEFT;
 		e->member.gone = now;
-		s->ops->changed(s->ctx, SERF_MEMBER_LEAVE, &e->member, now);
+		member_event(s, SERF_MEMBER_LEAVE, &e->member, "", now);
 	} else if (e->member.status == MEMBER_ALIVE) {
 		e->member.status = MEMBER_FAILED;
 		e->member.gone = now;
-		s->ops->changed(s->ctx, SERF_MEMBER_FAILED, &e->member, now);
+		member_event(s, SERF_MEMBER_FAILED, &e->member, "", now);
 	}
 }
 
@@ -348,7 +361,7 @@ serf_swim_changed(struct serf *s, enum swim_change change, const struct swim_mem
 		if (e == NULL)
 			break;
 		member_refresh(e, m);
-		s->ops->changed(s->ctx, SERF_MEMBER_UPDATE, &e->member, now);
+		member_event(s, SERF_MEMBER_UPDATE, &e->member, "", now);
 		break;
 	}
 }
@@ -363,9 +376,11 @@ serf_swim_conflict(struct serf *s, const struct swim_member *m, const struct swi
 		    swim_address_text(&m->address, a), swim_address_text(other, b));
 		return;
 	}
-	serf_say(s, LOG_ERROR_LEVEL, "serf: Node name conflicts with another node at %s. Names must be unique!",
-	    swim_address_text(other, b));
-	conflict_vote(s, now);
+	serf_say(s, LOG_ERROR_LEVEL,
+	    "serf: Node name conflicts with another node at %s. Names must be unique! (Resolution enabled: %s)",
+	    swim_address_text(other, b), s->config.resolve_conflicts ? "true" : "false");
+	if (s->config.resolve_conflicts)
+		conflict_vote(s, now);
 }
 
 /* ---- intents ---- */
@@ -414,8 +429,7 @@ leave_take(struct serf *s, const struct serf_leave *l, uint64_t now)
 	else if (e->member.status == MEMBER_FAILED) {
 		e->member.status = MEMBER_LEFT;
 		e->member.gone = now;
-		serf_say(s, LOG_INFO_LEVEL, "serf: EventMemberLeave (forced): %s", e->name);
-		s->ops->changed(s->ctx, SERF_MEMBER_LEAVE, &e->member, now);
+		member_event(s, SERF_MEMBER_LEAVE, &e->member, " (forced)", now);
 	}
 	if (l->prune)
 		member_prune(s, e, now);
@@ -639,8 +653,7 @@ on_reap(struct timer *t, uint64_t now)
 		const struct serf_member *m = &e->member;
 
 		if ((m->status == MEMBER_LEFT || m->status == MEMBER_FAILED) && now - m->gone > timeout_of(s, m)) {
-			serf_say(s, LOG_INFO_LEVEL, "serf: EventMemberReap: %s", e->name);
-			member_reap(s, e, now);
+			member_reap(s, e, "", now);
 		} else
 			i++;
 	}
@@ -700,7 +713,8 @@ leave_proceed(struct serf *s, uint64_t now)
 		break;
 	case LEAVE_SWIM:
 		s->leave_stage = LEAVE_PAUSE;
-		timer_set(s->timers, &s->leave_timer, now + s->config.leave_propagate_delay);
+		/* time for the word to go round, if anybody hears it */
+		timer_set(s->timers, &s->leave_timer, s->leave_alone ? now : now + s->config.leave_propagate_delay);
 		break;
 	case LEAVE_PAUSE:
 		s->left = NULL;
@@ -749,6 +763,7 @@ serf_leave(struct serf *s, serf_done *done, void *ctx, uint64_t now)
 	s->left = done;
 	s->left_ctx = ctx;
 	s->leave_stage = LEAVE_INTENT;
+	s->leave_alone = alone;
 	l.ltime = clock_take(&s->clock.member);
 	(void)leave_take(s, &l, now);
 	serf_body_put(&out, SERF_LEAVE, &serf_leave_schema, &l);

@@ -94,6 +94,7 @@ struct serf {
 
 	struct timer reap, reconnect, queue_check;
 	enum leave_stage leave_stage;
+	bool leave_alone;
 	struct timer leave_timer;
 	serf_done *left;
 	void *left_ctx;

@@ -86,13 +86,20 @@ swim_address_equal(const struct swim_address *a, const struct swim_address *b)
 }
 
 char *
+swim_ip_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX])
+{
+	out[0] = '\0';
+	if (a->ip_size != 0)
+		(void)inet_ntop(a->ip_size == 4 ? AF_INET : AF_INET6, a->ip, out, SWIM_ADDRESS_TEXT_MAX);
+	return out;
+}
+
+char *
 swim_address_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX])
 {
-	char ip[INET6_ADDRSTRLEN] = "";
+	char ip[SWIM_ADDRESS_TEXT_MAX];
 
-	if (a->ip_size != 0)
-		(void)inet_ntop(a->ip_size == 4 ? AF_INET : AF_INET6, a->ip, ip, sizeof ip);
-	snprintf(out, SWIM_ADDRESS_TEXT_MAX, a->ip_size == 16 ? "[%s]:%u" : "%s:%u", ip, a->port);
+	snprintf(out, SWIM_ADDRESS_TEXT_MAX, a->ip_size == 16 ? "[%.46s]:%u" : "%.46s:%u", swim_ip_text(a, ip), a->port);
 	return out;
 }
 
@@ -199,6 +206,16 @@ state_set(struct node *n, enum gossip_state state, uint64_t now)
 	if (n->member.state != state)
 		n->member.since = now;
 	n->member.state = state;
+}
+
+/* The ticks rest while we are alone. */
+static void
+ticks_wake(struct swim *s, uint64_t now)
+{
+	if (!s->running || s->count < 2)
+		return;
+	probe_wake(s, now);
+	spread_wake(s, now);
 }
 
 /* ---- ourselves ---- */
@@ -334,6 +351,7 @@ alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
 			return;
 		n = node_add(s, a->node);
 		n->member.since = now;
+		ticks_wake(s, now);
 	}
 	alive_of_other(s, n, a, &claimed.address, now);
 }
@@ -716,8 +734,9 @@ swim_start(struct swim *s, uint64_t now)
 	s->self->member.state = GOSSIP_STATE_ALIVE;
 	self_announce(s);
 	s->ops->changed(s->ctx, SWIM_JOIN, &s->self->member, now);
-	probe_start(s, now);
-	spread_start(s, now);
+	probe_init(s);
+	spread_init(s);
+	ticks_wake(s, now);
 }
 
 void

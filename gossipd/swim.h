@@ -5,7 +5,7 @@
  * no randomness of its own. All calls take the present time (ns of a steady clock, never running back) and may call the ops.
  *
  * A member is alive, suspect, dead or left; one that is dead or left is forgotten some time later (serf.h remembers longer). Each member
- * alone raises its incarnation; what is said of an older one is ignored.
+ * alone raises its incarnation; what is said of an older one is ignored. While there is nobody else no timer runs.
  */
 #ifndef GOSSIPD_SWIM_H
 #define GOSSIPD_SWIM_H
@@ -152,5 +152,7 @@ bool swim_address_equal(const struct swim_address *a, const struct swim_address 
 /* "127.0.0.1:8301" "[::1]:8301" */
 #define SWIM_ADDRESS_TEXT_MAX 64
 char *swim_address_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX]);
+/* Without the port: "127.0.0.1" "::1" */
+char *swim_ip_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX]);
 
 #endif

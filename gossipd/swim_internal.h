@@ -82,7 +82,9 @@ void nodes_sweep(struct swim *s, uint64_t now);
 
 /* ---- swim_probe.c ---- */
 
-void probe_start(struct swim *s, uint64_t now);
+void probe_init(struct swim *s);
+/* Ticks go on, if they rest. */
+void probe_wake(struct swim *s, uint64_t now);
 void probe_stop(struct swim *s);
 void probe_free(struct swim *s);
 void probe_ping(struct swim *s, const struct swim_address *from, struct bytes body);
@@ -99,7 +101,8 @@ bool suspicion_confirm(struct swim *s, struct node *n, struct bytes from, uint64
 
 /* ---- swim_spread.c ---- */
 
-void spread_start(struct swim *s, uint64_t now);
+void spread_init(struct swim *s);
+void spread_wake(struct swim *s, uint64_t now);
 void spread_stop(struct swim *s);
 /* Tells all, in place of what was to be told of this node. */
 void spread(struct swim *s, struct bytes node, enum gossip_type type, const struct schema *schema, const void *body,

@@ -356,6 +356,8 @@ on_probe_tick(struct timer *t, uint64_t now)
 	struct swim *s = t->ctx;
 	const struct node *n;
 
+	if (s->count < 2)
+		return; /* rests until somebody comes */
 	timer_set(s->timers, t, now + s->config.probe_interval);
 	if (s->probe_stage != PROBE_NONE)
 		return; /* the last one takes longer */
@@ -365,11 +367,17 @@ on_probe_tick(struct timer *t, uint64_t now)
 }
 
 void
-probe_start(struct swim *s, uint64_t now)
+probe_init(struct swim *s)
 {
 	timer_init(&s->probe_tick, on_probe_tick, s);
 	timer_init(&s->probe_timer, on_probe_timer, s);
-	timer_set(s->timers, &s->probe_tick, now + s->ops->random(s->ctx, s->config.probe_interval));
+}
+
+void
+probe_wake(struct swim *s, uint64_t now)
+{
+	if (!timer_is_set(&s->probe_tick))
+		timer_set(s->timers, &s->probe_tick, now + s->ops->random(s->ctx, s->config.probe_interval));
 }
 
 void

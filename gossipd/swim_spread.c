@@ -126,9 +126,9 @@ on_gossip_tick(struct timer *t, uint64_t now)
 	struct swim_member *to[16];
 	size_t count;
 
-	timer_set(s->timers, t, now + s->config.gossip_interval);
 	if (s->count < 2)
-		return;
+		return; /* rests until somebody comes */
+	timer_set(s->timers, t, now + s->config.gossip_interval);
 	count = swim_choose(s, MIN(s->config.gossip_nodes, COUNTOF(to)), listens, &(struct listener){s, now}, to);
 	for (size_t i = 0; i < count; i++) {
 		struct filling f = {.user = BUF_INIT(2 * GOSSIP_PACKET_BYTES)};
@@ -167,18 +167,27 @@ on_push_pull_tick(struct timer *t, uint64_t now)
 	struct swim *s = t->ctx;
 	struct swim_member *with;
 
+	if (s->count < 2)
+		return;
 	timer_set(s->timers, t, now + push_pull_interval(s));
 	if (swim_choose(s, 1, is_alive, NULL, &with) == 1)
 		s->ops->push_pull(s->ctx, &with->address, with->name);
 }
 
 void
-spread_start(struct swim *s, uint64_t now)
+spread_init(struct swim *s)
 {
 	timer_init(&s->gossip_tick, on_gossip_tick, s);
 	timer_init(&s->push_pull_tick, on_push_pull_tick, s);
-	timer_set(s->timers, &s->gossip_tick, now + s->ops->random(s->ctx, s->config.gossip_interval));
-	timer_set(s->timers, &s->push_pull_tick, now + s->ops->random(s->ctx, s->config.push_pull_interval));
+}
+
+void
+spread_wake(struct swim *s, uint64_t now)
+{
+	if (!timer_is_set(&s->gossip_tick))
+		timer_set(s->timers, &s->gossip_tick, now + s->ops->random(s->ctx, s->config.gossip_interval));
+	if (!timer_is_set(&s->push_pull_tick))
+		timer_set(s->timers, &s->push_pull_tick, now + s->ops->random(s->ctx, s->config.push_pull_interval));
 }
 
 void
