@@ -731,7 +731,7 @@ on_leave_timer(struct timer *t, uint64_t now)
 {
 	struct serf *s = t->ctx;
 
-	if (s->leave_stage == LEAVE_INTENT)
+	if (s->leave_stage == LEAVE_INTENT && !s->leave_told && !s->leave_alone)
 		serf_say(s, LOG_WARN_LEVEL, "serf: timeout while waiting for graceful leave");
 	leave_proceed(s, now);
 }
@@ -742,8 +742,10 @@ on_leave_told(void *ctx, bool spread)
 {
 	struct serf *s = ctx;
 
-	if (spread && s->leave_stage == LEAVE_INTENT)
-		timer_set(s->timers, &s->leave_timer, 0);
+	if (!spread || s->leave_stage != LEAVE_INTENT)
+		return;
+	s->leave_told = true;
+	timer_set(s->timers, &s->leave_timer, 0);
 }
 
 void

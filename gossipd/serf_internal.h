@@ -94,7 +94,7 @@ struct serf {
 
 	struct timer reap, reconnect, queue_check;
 	enum leave_stage leave_stage;
-	bool leave_alone;
+	bool leave_alone, leave_told;
 	struct timer leave_timer;
 	serf_done *left;
 	void *left_ctx;
