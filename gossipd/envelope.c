@@ -3,17 +3,15 @@
  */
 #include "envelope.h"
 
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <string.h>
 
+#include "aead.h"
 #include "log.h"
 #include "lzw.h"
 #include "mem.h"
+#include "uuid.h"
 #include "wire.h"
 
-#define NONCE_BYTES 12
-#define TAG_BYTES 16
 #define PADDED_SEAL_BYTES 45 /* version 0, at least */
 #define PACKET_EXPANDED_MAX (1024u * 1024) /* of a compressed packet: no honest one had more than GOSSIP_PACKET_MAX */
 #define COMPOUND_PARTS_MAX 255
@@ -41,63 +39,27 @@ crc32(struct bytes data)
 
 /* ---- sealing ---- */
 
-static EVP_CIPHER_CTX *
-cipher(void)
-{
-	static EVP_CIPHER_CTX *ctx; /* one per process: no allocation per packet */
-
-	if (ctx == NULL && (ctx = EVP_CIPHER_CTX_new()) == NULL)
-		panic("out of memory");
-	return ctx;
-}
-
-static const EVP_CIPHER *
-cipher_of(const struct keyring_key *key)
-{
-	return key->size == 16 ? EVP_aes_128_gcm() : key->size == 24 ? EVP_aes_192_gcm() : EVP_aes_256_gcm();
-}
-
 /* Appends version, nonce, ciphertext, tag. aad: up to two runs, one behind the other. */
 static void
 seal(const struct keyring_key *key, struct bytes plain, const struct bytes aad[2], struct buf *out)
 {
 	uint8_t *to = buf_space(out, plain.size + ENVELOPE_SEAL_BYTES);
-	EVP_CIPHER_CTX *ctx = cipher();
-	int n;
 
 	if (to == NULL)
 		return;
 	to[0] = 1;
-	if (RAND_bytes(to + 1, NONCE_BYTES) != 1 ||
-	    EVP_EncryptInit_ex(ctx, cipher_of(key), NULL, key->bytes, to + 1) != 1)
-		fatalx("agent.memberlist", "the system gives no random bytes");
-	for (int i = 0; i < 2; i++)
-		if (aad[i].size > 0 && EVP_EncryptUpdate(ctx, NULL, &n, aad[i].data, (int)aad[i].size) != 1)
-			panic("gossip: sealing failed");
-	if (EVP_EncryptUpdate(ctx, to + 1 + NONCE_BYTES, &n, plain.data, (int)plain.size) != 1 ||
-	    EVP_EncryptFinal_ex(ctx, to + 1 + NONCE_BYTES + n, &n) != 1 ||
-	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, to + 1 + NONCE_BYTES + plain.size) != 1)
-		panic("gossip: sealing failed");
+	random_bytes(to + 1, AEAD_NONCE_BYTES);
+	aead_seal(key, to + 1, aad, plain, to + 1 + AEAD_NONCE_BYTES);
 	buf_commit(out, plain.size + ENVELOPE_SEAL_BYTES);
 }
 
 static bool
 open_with(const struct keyring_key *key, struct bytes sealed, const struct bytes aad[2], uint8_t *plain)
 {
-	size_t size = sealed.size - ENVELOPE_SEAL_BYTES;
-	EVP_CIPHER_CTX *ctx = cipher();
-	uint8_t tag[TAG_BYTES];
-	int n;
+	const uint8_t *nonce = sealed.data + 1;
 
-	memcpy(tag, sealed.data + sealed.size - TAG_BYTES, TAG_BYTES);
-	if (EVP_DecryptInit_ex(ctx, cipher_of(key), NULL, key->bytes, sealed.data + 1) != 1)
-		return false;
-	for (int i = 0; i < 2; i++)
-		if (aad[i].size > 0 && EVP_DecryptUpdate(ctx, NULL, &n, aad[i].data, (int)aad[i].size) != 1)
-			return false;
-	return EVP_DecryptUpdate(ctx, plain, &n, sealed.data + 1 + NONCE_BYTES, (int)size) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag) == 1 &&
-	       EVP_DecryptFinal_ex(ctx, plain + n, &n) == 1;
+	return aead_open(key, nonce, aad,
+	    bytes_of(nonce + AEAD_NONCE_BYTES, sealed.size - 1 - AEAD_NONCE_BYTES), plain);
 }
 
 /* Any key of the ring may have sealed it. Appends the plain text to out. */

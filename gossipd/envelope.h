@@ -3,7 +3,8 @@
  *
  * Pure but for the random nonces. Packets: label( sealed( crc( compressed( message or compound )))). Streams: label once by whoever
  * opens, then in each direction one message, compressed and sealed. Encryption is AES-GCM with the label (packets) or the stream's
- * head and the label as authenticated data; version 1 (no padding) is written, versions 0 and 1 are read.
+ * head and the label as authenticated data; version 1 (no padding) is written, versions 0 and 1 are read. With keys in the ring aead_load()
+ * must have succeeded.
  */
 #ifndef GOSSIPD_ENVELOPE_H
 #define GOSSIPD_ENVELOPE_H

@@ -1,7 +1,7 @@
 /*
  * lzw.c - LZW both ways (contract: lzw.h; callers: envelope.c)
  *
- * The encoder finds a (code, byte) pair in a hash table of fixed size, stamped by generation so that a reset costs nothing; the
+ * The encoder finds a (code, byte) pair in a hash table of fixed size, small enough to be cleared for each message; the
  * decoder keeps for each code its prefix and last byte, and writes a string from its end.
  */
 #include "lzw.h"
@@ -12,7 +12,8 @@
 #define END 257u
 #define CODE_MAX 4095u
 #define WIDTH_MAX 12u
-#define TABLE_SIZE 16384u /* four times the codes there can be */
+#define TABLE_BITS 13
+#define TABLE_SIZE (1u << TABLE_BITS) /* twice the codes there can be */
 
 struct writer {
 	struct buf *out;
@@ -24,11 +25,7 @@ struct encoder {
 	struct writer writer;
 	unsigned width;
 	uint32_t hi, over;
-	uint32_t generation;
-	struct {
-		uint32_t generation, pair;
-		uint16_t code;
-	} table[TABLE_SIZE];
+	uint32_t table[TABLE_SIZE]; /* pair << 12 | code; no code is 0 */
 };
 
 static void
@@ -47,16 +44,16 @@ encoder_reset(struct encoder *e)
 	e->width = 9;
 	e->hi = END;
 	e->over = 512;
-	e->generation++;
+	memset(e->table, 0, sizeof e->table);
 }
 
 /* The place of the pair in the table, or where it would go. */
 static uint32_t
 place_of(const struct encoder *e, uint32_t pair)
 {
-	uint32_t at = pair * UINT32_C(2654435761) >> 18;
+	uint32_t at = pair * UINT32_C(2654435761) >> (32 - TABLE_BITS);
 
-	while (e->table[at].generation == e->generation && e->table[at].pair != pair)
+	while (e->table[at] != 0 && e->table[at] >> WIDTH_MAX != pair)
 		at = (at + 1) % TABLE_SIZE;
 	return at;
 }
@@ -79,7 +76,7 @@ encoder_advance(struct encoder *e)
 void
 lzw_compress(struct bytes in, struct buf *out)
 {
-	static struct encoder e; /* 200 KB, and nobody calls this twice at a time */
+	static struct encoder e; /* 32 KB, and nobody calls this twice at a time */
 	uint32_t code;
 
 	e.writer = (struct writer){.out = out};
@@ -90,17 +87,15 @@ lzw_compress(struct bytes in, struct buf *out)
 		for (size_t i = 1; i < in.size; i++) {
 			uint32_t pair = code << 8 | in.data[i], at = place_of(&e, pair);
 
-			if (e.table[at].generation == e.generation) {
-				code = e.table[at].code;
+			if (e.table[at] != 0) {
+				code = e.table[at] & CODE_MAX;
 				continue;
 			}
 			put(&e.writer, code, e.width);
 			code = in.data[i];
 			if (encoder_advance(&e))
 				continue;
-			e.table[at].generation = e.generation;
-			e.table[at].pair = pair;
-			e.table[at].code = (uint16_t)e.hi;
+			e.table[at] = pair << WIDTH_MAX | e.hi;
 		}
 		put(&e.writer, code, e.width);
 		encoder_advance(&e);

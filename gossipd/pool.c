@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "admit.h"
+#include "aead.h"
 #include "duration.h"
 #include "envelope.h"
 #include "keyfile.h"
@@ -570,7 +571,8 @@ keys_open(struct pool *p, const struct conf *c)
 		log_errorx(p->module, "data_dir is too long");
 		return -1;
 	}
-	if (keyfile_load(p->keyring_path, conf_str(c, "encrypt", ""), &p->ring, &ignored, error) == -1) {
+	if (keyfile_load(p->keyring_path, conf_str(c, "encrypt", ""), &p->ring, &ignored, error) == -1 ||
+	    (p->ring.count > 0 && aead_load(error) == -1)) {
 		log_errorx(p->module, "Failed to configure keyring: %s", error);
 		return -1;
 	}

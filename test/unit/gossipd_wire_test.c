@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "aead.h"
 #include "envelope.h"
 #include "lzw.h"
 #include "sha256.h"
@@ -172,6 +173,9 @@ envelope_for(const char *name, struct envelope *e)
 	    22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 	bool wan = strncmp(name, "gossip-consul-wan", 17) == 0;
 
+	char error[KEYRING_ERROR_MAX];
+
+	assert_int_equal(aead_load(error), 0);
 	keyring_clear(e->ring);
 	e->label = bytes_str(strncmp(name, "gossip-label", 12) == 0 ? "east-1" : "");
 	if (!wan && strstr(name, "encrypt") == NULL)
