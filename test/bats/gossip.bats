@@ -339,12 +339,13 @@ event_heard() { [[ " $(event_names "$1")" == *" $2 "* ]]; }
 }
 
 @test "names are looked up, off the loop" {
-	local port=$((20000 + RANDOM % 20000))
+	local port=$((10000 + RANDOM % 20000))
 	node c1
 	run -1 ctl c1 join nosuch.invalid
 	[[ $output == *"Failed to resolve nosuch.invalid: lookup nosuch.invalid: "* ]]
 	mkdir -p "$BATS_TEST_TMPDIR/local"
-	serf agent -node=local -bind=127.0.0.1:$port -rpc-addr=127.0.0.1:$((port + 1)) </dev/null \
+	address local
+	serf agent -node=local -bind=127.0.0.1:$port -rpc-addr="${AT[local]}:7373" </dev/null \
 		>>"$BATS_TEST_TMPDIR/local/log" 2>&1 3>&- 4>&- &
 	PIDS[local]=$! PEERS+=(local)
 	joins() { ctl c1 join "localhost:$port"; }
