@@ -5,7 +5,9 @@
  * or leaves, who says what. Then all is healed, and after a while:
  *	everybody who lives sees everybody who lives as alive (nobody who lives stays failed or left for anybody),
  *	who left is known as such (or forgotten) by all, who died as failed, at the latest after suspicion and comparing of states,
- *	an event said while nothing is wrong reaches all, each once; a query nearly all (it is never repeated).
+ *	an event said while nothing is wrong reaches all, each once; a query nearly all (it is never repeated),
+ *	while keys are rotated as an operator does it (each step again until all have confirmed it), packets being lost and members asleep, any
+ *	two members can read each other at any time, and nobody is taken for dead for good.
  *
  * Usage: gossipd_pool_sim [seed]            without: as many seeds as fit into SIM_SECONDS (default 12), at least SEEDS_MIN
  *        gossipd_pool_sim measure NODES LOSS   detection time and false suspicions of a quiet pool of so many members, loss in percent
@@ -30,6 +32,8 @@
 #define SEEDS_MAX 4000
 #define EVENTS_MAX 64
 #define NAME_MAX_BYTES 16
+#define KEY_BYTES 16
+#define ROTATION_TRIES 60
 
 enum life { NOT_YET, ALIVE, DEAD, LEAVING, LEFT };
 
@@ -47,6 +51,7 @@ struct node {
 	uint64_t wake;
 	uint8_t heard[EVENTS_MAX]; /* how often each event was delivered */
 	bool returned;
+	struct keyring ring;
 };
 
 struct packet {
@@ -55,6 +60,7 @@ struct packet {
 	enum { PACKET, STREAM_PING, STREAM_ACK, STATE, STATE_REPLY } kind;
 	uint32_t seq;
 	bool join;
+	uint8_t key[KEY_BYTES]; /* that it is sealed with */
 	struct buf bytes;
 };
 
@@ -76,10 +82,13 @@ struct sim {
 	unsigned victim;
 	uint64_t first_seen, last_seen;
 	unsigned seen_by;
+	struct keyring ring; /* of those who come */
+	uint64_t key_number;
 };
 
 static struct {
-	uint64_t seeds, ms, packets, lost, deaths, returns, leaves, cuts, pauses, events, queries, members;
+	uint64_t seeds, ms, packets, lost, deaths, returns, leaves, cuts, pauses, events, queries, members, rotations,
+	    unreadable;
 } totals;
 
 static void NORETURN failed(const struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -185,6 +194,7 @@ post(struct sim *s, unsigned from, unsigned to, int kind, struct bytes bytes, ui
 		struct packet p = {.from = from, .to = to, .seq = seq, .join = join, .bytes = BUF_INIT(64u << 20)};
 
 		p.kind = kind;
+		memcpy(p.key, s->nodes[from].ring.keys[0].bytes, sizeof p.key);
 		p.at =
 		    s->now + MS / 10 + below(s, s->delay_max) + (below(s, 50) == 0 ? below(s, 20 * s->delay_max) : 0);
 		buf_put_bytes(&p.bytes, bytes);
@@ -383,11 +393,45 @@ op_reconnect(void *ctx, const struct serf_member *m)
 	state_send(ctx, index_of(&m->address), STATE, true);
 }
 
+static bool
+has_key(const struct keyring *ring, const uint8_t key[KEY_BYTES])
+{
+	for (size_t i = 0; i < ring->count; i++)
+		if (memcmp(ring->keys[i].bytes, key, KEY_BYTES) == 0)
+			return true;
+	return false;
+}
+
+/* The rings of the living have changed at n: it and any other must still read each other. */
+static void
+check_keys(const struct node *n)
+{
+	const struct sim *s = n->sim;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct node *other = &s->nodes[i];
+
+		if (other->swim != NULL && (!has_key(&n->ring, other->ring.keys[0].bytes) ||
+					       !has_key(&other->ring, n->ring.keys[0].bytes)))
+			failed(s, "%s and %s can not read each other", n->name, other->name);
+	}
+}
+
 static const char *
 op_key(void *ctx, enum serf_key_operation op, struct bytes key, const struct keyring **ring)
 {
-	(void)ctx, (void)op, (void)key, (void)ring;
-	return "No keyring to modify (encryption not enabled)";
+	struct node *n = ctx;
+	const char *why = NULL;
+
+	*ring = &n->ring;
+	if (op == SERF_KEY_INSTALL)
+		why = keyring_install(&n->ring, key);
+	else if (op == SERF_KEY_USE)
+		why = keyring_use(&n->ring, key);
+	else if (op == SERF_KEY_REMOVE)
+		why = keyring_remove(&n->ring, key);
+	check_keys(n);
+	return why;
 }
 
 static void
@@ -469,6 +513,7 @@ node_start(struct sim *s, struct node *n)
 	serf_start(n->serf, n->swim, s->now);
 	swim_start(n->swim, s->now);
 	n->life = ALIVE;
+	n->ring = s->ring;
 	n->born = s->now;
 	n->paused_until = 0;
 	memset(n->heard, 0, sizeof n->heard);
@@ -565,6 +610,10 @@ packet_deliver(struct sim *s, struct packet *p)
 
 	if (n->swim == NULL)
 		return;
+	if (!has_key(&n->ring, p->key)) { /* sealed before the key was removed, and long under way */
+		totals.unreadable++;
+		return;
+	}
 	switch (p->kind) {
 	case PACKET:
 		if (envelope_parts(buf_bytes(&p->bytes), on_part, &part) != 0)
@@ -720,12 +769,15 @@ sim_init(struct sim *s, uint64_t seed, unsigned count)
 	s->heap = xcalloc(count + 1, sizeof *s->heap);
 	s->group = xcalloc(count, 1);
 	s->delay_max = 2 * MS;
+	if (keyring_install(&s->ring, bytes_str("the first key: 0")) != NULL)
+		failed(s, "no first key");
 	for (unsigned i = 0; i < count; i++) {
 		struct node *n = &s->nodes[i];
 
 		n->sim = s;
 		n->index = i;
 		n->wake = UINT64_MAX;
+		n->ring.count = 0;
 		snprintf(n->name, sizeof n->name, "n%u", i);
 		n->place = i + 1;
 		s->heap[i + 1] = n;
@@ -821,6 +873,100 @@ heal(struct sim *s)
 	}
 }
 
+/* ---- keys ---- */
+
+struct confirmations {
+	struct sim *sim;
+	size_t good;
+	bool over;
+};
+
+static void
+on_confirmed(void *ctx, struct bytes from, struct bytes payload, uint64_t now)
+{
+	struct confirmations *c = ctx;
+	struct serf_key_response r;
+	const char *error;
+
+	(void)from, (void)now;
+	if (payload.size < 1 || schema_decode(&serf_key_response_schema, bytes_of(payload.data + 1, payload.size - 1),
+				    &r, &error) == -1)
+		failed(c->sim, "an answer about a key that is none");
+	c->good += r.result;
+}
+
+static void
+on_confirmations_over(void *ctx, size_t acks, size_t responses, uint64_t now)
+{
+	struct confirmations *c = ctx;
+
+	(void)acks, (void)responses, (void)now;
+	c->over = true;
+}
+
+/* One step, again and again until all have confirmed it, as the keyring command's answer tells the operator to. */
+static void
+key_step(struct sim *s, const char *query, const uint8_t key[KEY_BYTES])
+{
+	struct serf_key_request request = {.key = bytes_of(key, KEY_BYTES)};
+	struct buf payload = BUF_INIT(256);
+	char error[SERF_ERROR_MAX];
+	size_t living = 0;
+
+	buf_put_u8(&payload, SERF_KEY_REQUEST);
+	schema_encode(&serf_key_request_schema, &request, &payload);
+	for (unsigned i = 0; i < s->count; i++)
+		living += s->nodes[i].life == ALIVE;
+	for (int tries = 0; tries < ROTATION_TRIES; tries++) {
+		struct confirmations c = {.sim = s};
+		const struct serf_asking asking = {.response = on_confirmed,
+		    .done = on_confirmations_over,
+		    .ctx = &c,
+		    .relay_factor = (unsigned)below(s, 6)};
+		struct node *from = someone(s, ALIVE, NULL), *asleep = someone(s, ALIVE, from);
+
+		if (asleep != NULL && below(s, 3) == 0) {
+			asleep->paused_until = s->now + below(s, 3 * S);
+			wake_set(s, asleep);
+		}
+		if (serf_query_send(from->serf, bytes_str(query), buf_bytes(&payload), &asking, error, s->now) == NULL)
+			failed(s, "a key operation is refused: %s", error);
+		wake_set(s, from);
+		while (!c.over)
+			run_to(s, s->now + S);
+		if (c.good == living) {
+			buf_free(&payload);
+			return;
+		}
+	}
+	failed(s, "%s is not confirmed by all %zu members in %d tries", query, living, ROTATION_TRIES);
+}
+
+static void
+rotate_keys(struct sim *s)
+{
+	uint8_t key[KEY_BYTES] = {'k'}, old[KEY_BYTES];
+
+	if (someone(s, ALIVE, NULL) == NULL)
+		return;
+	s->loss = below(s, 3) * 50;
+	s->doubled = below(s, 3) * 50;
+	s->delay_max = MS * (1 + below(s, 30));
+	memcpy(old, s->ring.keys[0].bytes, sizeof old);
+	s->key_number++;
+	memcpy(key + 8, &s->key_number, sizeof s->key_number);
+	key_step(s, "_serf_install-key", key);
+	key_step(s, "_serf_use-key", key);
+	key_step(s, "_serf_remove-key", old);
+	keyring_clear(&s->ring);
+	if (keyring_install(&s->ring, bytes_of(key, sizeof key)) != NULL)
+		failed(s, "no new key");
+	s->loss = s->doubled = 0;
+	s->delay_max = 2 * MS;
+	run_to(s, s->now + 100 * S);
+	totals.rotations++;
+}
+
 static void
 run_seed(uint64_t seed)
 {
@@ -838,6 +984,8 @@ run_seed(uint64_t seed)
 	run_to(&s, s.now + 100 * S); /* whom no rumour reached learns it by comparing states, at the latest */
 	check_views(&s);
 	check_events(&s);
+	rotate_keys(&s);
+	check_views(&s);
 	for (end = s.now + 60 * S + below(&s, 120 * S); s.now < end;) {
 		chaos_step(&s);
 		run_to(&s, s.now + below(&s, 4 * S));
@@ -847,6 +995,8 @@ run_seed(uint64_t seed)
 	run_to(&s, s.now + 600 * S);
 	check_views(&s);
 	check_events(&s);
+	rotate_keys(&s);
+	check_views(&s);
 	totals.seeds++;
 	totals.ms += s.now / MS;
 	totals.members += s.count;
@@ -913,8 +1063,10 @@ main(int argc, char **argv)
 	}
 	printf("ok 1 - pools of members under faults: %" PRIu64 " seeds, %" PRIu64 " members, %.1f hours, %" PRIu64
 	       " packets (%" PRIu64 " lost), %" PRIu64 " deaths, %" PRIu64 " returns, %" PRIu64 " leaves, %" PRIu64
-	       " cuts, %" PRIu64 " pauses, %" PRIu64 " events, %" PRIu64 " queries\n",
+	       " cuts, %" PRIu64 " pauses, %" PRIu64 " events, %" PRIu64 " queries, %" PRIu64
+	       " rotations of keys (%" PRIu64 " packets too late for their key)\n",
 	    totals.seeds, totals.members, (double)totals.ms / 3.6e6, totals.packets, totals.lost, totals.deaths,
-	    totals.returns, totals.leaves, totals.cuts, totals.pauses, totals.events, totals.queries);
+	    totals.returns, totals.leaves, totals.cuts, totals.pauses, totals.events, totals.queries,
+	    totals.rotations, totals.unreadable);
 	return 0;
 }
