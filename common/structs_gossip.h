@@ -127,7 +127,8 @@ SCHEMA_DECLARE(gossip_coordinate, GOSSIP_COORDINATE_FIELDS)
 
 #define GOSSIP_COORDINATES_FIELDS(F)                                                                                   \
 	F(BOOL, "Disabled", disabled, 0, NULL, NULL, "")                                                               \
-	F(LIST, "Coordinates", coordinates, FIELD_NONNULL, &gossip_coordinate_schema, NULL, "of members that are alive; ours first")
+	F(LIST, "Coordinates", coordinates, FIELD_NONNULL, &gossip_coordinate_schema, NULL,                            \
+	    "of members that are alive; ours first")
 SCHEMA_DECLARE(gossip_coordinates, GOSSIP_COORDINATES_FIELDS)
 
 #define GOSSIP_KEYRING_REQUEST_FIELDS(F)                                                                               \

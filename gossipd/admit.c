@@ -143,8 +143,7 @@ id_counts(struct bytes meta)
 {
 	unsigned v[3];
 
-	return has_version(serf_tag(meta, "build"), v) &&
-	       (v[0] > 0 || v[1] > 8 || (v[1] == 8 && v[2] >= 5));
+	return has_version(serf_tag(meta, "build"), v) && (v[0] > 0 || v[1] > 8 || (v[1] == 8 && v[2] >= 5));
 }
 
 struct seen_id {

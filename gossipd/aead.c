@@ -18,10 +18,12 @@ static struct {
 	const EVP_CIPHER *(*aes_128_gcm)(void);
 	const EVP_CIPHER *(*aes_192_gcm)(void);
 	const EVP_CIPHER *(*aes_256_gcm)(void);
-	int (*encrypt_init)(EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
+	int (*encrypt_init)(
+	    EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
 	int (*encrypt_update)(EVP_CIPHER_CTX *, unsigned char *, int *, const unsigned char *, int);
 	int (*encrypt_final)(EVP_CIPHER_CTX *, unsigned char *, int *);
-	int (*decrypt_init)(EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
+	int (*decrypt_init)(
+	    EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
 	int (*decrypt_update)(EVP_CIPHER_CTX *, unsigned char *, int *, const unsigned char *, int);
 	int (*decrypt_final)(EVP_CIPHER_CTX *, unsigned char *, int *);
 	int (*control)(EVP_CIPHER_CTX *, int, int, void *);

@@ -21,7 +21,7 @@ MUST_USE int aead_load(char error[KEYRING_ERROR_MAX]);
 void aead_seal(const struct keyring_key *key, const uint8_t nonce[AEAD_NONCE_BYTES], const struct bytes aad[2],
     struct bytes plain, uint8_t *out);
 /* sealed: with the tag. plain: room for all of it but the tag. false: it was not sealed by this key, or was changed. */
-MUST_USE bool aead_open(const struct keyring_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],
-    const struct bytes aad[2], struct bytes sealed, uint8_t *plain);
+MUST_USE bool aead_open(const struct keyring_key *key, const uint8_t nonce[AEAD_NONCE_BYTES], const struct bytes aad[2],
+    struct bytes sealed, uint8_t *plain);
 
 #endif

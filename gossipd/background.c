@@ -105,7 +105,8 @@ begin_attempt(struct background_join *b)
 		const char *address = conf_list_str(c, list_name(b), i);
 
 		if (strstr(address, "provider=") != NULL) {
-			log_errorx("agent", "Cannot discover address: address=%s error=\"discover: no provider is built in\"",
+			log_errorx("agent",
+			    "Cannot discover address: address=%s error=\"discover: no provider is built in\"",
 			    log_quote(address));
 			continue;
 		}

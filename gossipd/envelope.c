@@ -12,7 +12,7 @@
 #include "uuid.h"
 #include "wire.h"
 
-#define PADDED_SEAL_BYTES 45 /* version 0, at least */
+#define PADDED_SEAL_BYTES 45               /* version 0, at least */
 #define PACKET_EXPANDED_MAX (1024u * 1024) /* of a compressed packet: no honest one had more than GOSSIP_PACKET_MAX */
 #define COMPOUND_PARTS_MAX 255
 
@@ -58,8 +58,8 @@ open_with(const struct keyring_key *key, struct bytes sealed, const struct bytes
 {
 	const uint8_t *nonce = sealed.data + 1;
 
-	return aead_open(key, nonce, aad,
-	    bytes_of(nonce + AEAD_NONCE_BYTES, sealed.size - 1 - AEAD_NONCE_BYTES), plain);
+	return aead_open(
+	    key, nonce, aad, bytes_of(nonce + AEAD_NONCE_BYTES, sealed.size - 1 - AEAD_NONCE_BYTES), plain);
 }
 
 /* Any key of the ring may have sealed it. Appends the plain text to out. */

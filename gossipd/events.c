@@ -145,7 +145,8 @@ payload_get(struct bytes payload, struct user_event *out)
 static struct kept_event
 event_copy(const struct user_event *e)
 {
-	const struct bytes *from[] = {&e->id, &e->name, &e->payload, &e->node_filter, &e->service_filter, &e->tag_filter};
+	const struct bytes *from[] = {
+	    &e->id, &e->name, &e->payload, &e->node_filter, &e->service_filter, &e->tag_filter};
 	struct kept_event k = {.event = *e};
 	struct bytes *to[] = {&k.event.id, &k.event.name, &k.event.payload, &k.event.node_filter,
 	    &k.event.service_filter, &k.event.tag_filter};
@@ -369,8 +370,8 @@ events_heard(struct events *e, uint64_t ltime, struct bytes name, struct bytes p
 	*a = (struct asking){.next = e->asking, .events = e, .event = event_copy(&event)};
 	e->asking = a;
 	e->asking_count++;
-	a->call = ipc_call(daemon_peer(e->gossip->daemon, "checkd"), "Agent.Services", bytes_of(NULL, 0), &options,
-	    on_services, a);
+	a->call = ipc_call(
+	    daemon_peer(e->gossip->daemon, "checkd"), "Agent.Services", bytes_of(NULL, 0), &options, on_services, a);
 }
 
 /* ---- requests ---- */
@@ -420,7 +421,8 @@ events_handle_fire(struct ipc_stream *s, struct bytes args, void *ctx)
 	if (e.payload.size <= UINT16_MAX)
 		payload_put(&e, &payload);
 	if (e.payload.size > UINT16_MAX)
-		ipc_fail(s, 500, "error broadcasting event: user event exceeds configured limit of %d bytes before encoding",
+		ipc_fail(s, 500,
+		    "error broadcasting event: user event exceeds configured limit of %d bytes before encoding",
 		    SERF_EVENT_BYTES_MAX);
 	else if (pool_event_send(g->pools[LAN], buf_bytes(&name), buf_bytes(&payload), text) == -1)
 		ipc_fail(s, 500, "error broadcasting event: %s", text);

@@ -185,8 +185,8 @@ on_begin(struct ev_loop *loop UNUSED, ev_timer *t, int events UNUSED)
 }
 
 struct join *
-join_start(struct ev_loop *loop, struct pool *pool, const char *const *addresses, size_t count, join_done_cb *done,
-    void *ctx)
+join_start(
+    struct ev_loop *loop, struct pool *pool, const char *const *addresses, size_t count, join_done_cb *done, void *ctx)
 {
 	struct join *j = xcalloc(1, sizeof *j);
 

@@ -22,8 +22,8 @@ struct join;
  * Contacts the addresses one after the other ("host", "host:port", "[v6]:port", each perhaps with "NODE/" in front; the texts are copied). Our
  * own address is a success. done comes later from the loop, once.
  */
-MUST_USE struct join *join_start(struct ev_loop *loop, struct pool *pool, const char *const *addresses, size_t count,
-    join_done_cb *done, void *ctx);
+MUST_USE struct join *join_start(
+    struct ev_loop *loop, struct pool *pool, const char *const *addresses, size_t count, join_done_cb *done, void *ctx);
 /* done will not be called. */
 void join_cancel(struct join *j);
 

@@ -151,8 +151,7 @@ on_response(void *ctx, struct bytes from, struct bytes payload, uint64_t now UNU
 
 	p->answers++;
 	if (payload.size < 1 || payload.data[0] != SERF_KEY_RESPONSE ||
-	    schema_decode(
-		&serf_key_response_schema, bytes_of(payload.data + 1, payload.size - 1), &r, &error) == -1) {
+	    schema_decode(&serf_key_response_schema, bytes_of(payload.data + 1, payload.size - 1), &r, &error) == -1) {
 		p->refusals++;
 		note_message(p, from, bytes_str("Failed to decode key query response"));
 	} else {
@@ -161,7 +160,8 @@ on_response(void *ctx, struct bytes from, struct bytes payload, uint64_t now UNU
 		if (!r.result || r.message.size > 0)
 			note_message(p, from, r.message);
 		in = mp_of(r.keys);
-		for (uint32_t n = r.keys.size > 0 && mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0; n > 0 && mp_ok(&in); n--)
+		for (uint32_t n = r.keys.size > 0 && mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0; n > 0 && mp_ok(&in);
+		     n--)
 			tally_add(&p->keys, mp_str(&in));
 		tally_add(&p->primary, r.primary_key);
 	}

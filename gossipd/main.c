@@ -132,8 +132,8 @@ main(int argc, char **argv)
 {
 	static struct gossip state;
 	/* files: keys and what is remembered; a child process looks names up */
-	static const char *const calls[] = {"mkdir", "rename", "renameat", "renameat2", "fsync", "clone", "wait4",
-	    "close_range", NULL};
+	static const char *const calls[] = {
+	    "mkdir", "rename", "renameat", "renameat2", "fsync", "clone", "wait4", "close_range", NULL};
 	const struct daemon_ops ops = {
 	    .name = "gossipd",
 	    .module = "agent",

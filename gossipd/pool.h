@@ -52,8 +52,7 @@ const char *pool_past_at(const struct pool *p, size_t i);
 typedef void pool_contacted(void *ctx, const char *error);
 struct contact;
 /* NULL: too many are under way. */
-MUST_USE struct contact *pool_contact(
-    struct pool *p, const struct swim_address *to, pool_contacted *done, void *ctx);
+MUST_USE struct contact *pool_contact(struct pool *p, const struct swim_address *to, pool_contacted *done, void *ctx);
 void pool_contact_cancel(struct contact *c);
 /* A join by hand or from the configuration has reached somebody: tells all. */
 void pool_joined(struct pool *p);

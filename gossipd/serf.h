@@ -30,7 +30,7 @@ struct serf_config {
 	uint64_t broadcast_timeout, leave_propagate_delay, queue_check_interval;
 	uint64_t gossip_interval; /* a query waits a multiple of it */
 	unsigned retransmit_mult, query_timeout_mult;
-	size_t queue_min; /* of a queue's bound: max(this, 2 * members) */
+	size_t queue_min;       /* of a queue's bound: max(this, 2 * members) */
 	bool resolve_conflicts; /* another node with our name: the others vote, the loser is told to end */
 };
 struct serf_config serf_config_consul(void);

@@ -215,8 +215,7 @@ handle_coordinates(struct ipc_stream *s, struct bytes args, void *ctx)
 		struct gossip_coordinate element = {.node = bytes_str(m->name)};
 		struct coordinate_point point = c->own;
 
-		if (m->status != MEMBER_ALIVE ||
-		    (m != self_of(p) && !coordinates_find(c, bytes_str(m->name), &point)))
+		if (m->status != MEMBER_ALIVE || (m != self_of(p) && !coordinates_find(c, bytes_str(m->name), &point)))
 			continue;
 		buf_clear(&one);
 		coordinate_encode(&point, &one);
@@ -550,7 +549,8 @@ on_subscriber_ended(struct ipc_stream *s UNUSED, void *ctx)
 static void
 put_member_event(enum serf_change change, const struct serf_member *m, struct buf *out)
 {
-	static const char *const names[] = {"member-join", "member-leave", "member-failed", "member-update", "member-reap"};
+	static const char *const names[] = {
+	    "member-join", "member-leave", "member-failed", "member-update", "member-reap"};
 	struct buf member = BUF_INIT(64u * 1024);
 	struct gossip_event e = {.event = bytes_str(names[change])};
 
@@ -580,7 +580,8 @@ handle_subscribe(struct ipc_stream *s, struct bytes args, void *ctx)
 		return;
 	}
 	u = xcalloc(1, sizeof *u);
-	*u = (struct subscriber){.next = subscribers, .stream = s, .pool = g->pools[mp_find_bool(args, "WAN") ? WAN : LAN]};
+	*u = (struct subscriber){
+	    .next = subscribers, .stream = s, .pool = g->pools[mp_find_bool(args, "WAN") ? WAN : LAN]};
 	buf_init(&u->pending, SUBSCRIBER_BYTES_MAX);
 	subscribers = u;
 	subscriber_count++;

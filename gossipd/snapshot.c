@@ -279,8 +279,8 @@ compact(struct snapshot *s)
 	int fd;
 
 	s->config.put_alive(s->config.ctx, &text);
-	buf_printf(&text, "clock: %" PRIu64 "\nevent-clock: %" PRIu64 "\nquery-clock: %" PRIu64 "\n%s",
-	    s->noted.member, s->noted.event, s->noted.query, s->leaving ? "leave\n" : "");
+	buf_printf(&text, "clock: %" PRIu64 "\nevent-clock: %" PRIu64 "\nquery-clock: %" PRIu64 "\n%s", s->noted.member,
+	    s->noted.event, s->noted.query, s->leaving ? "leave\n" : "");
 	snprintf(beside, sizeof beside, "%s.compact", s->path);
 	fd = open(beside, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd == -1 || text.overflow || write_whole(fd, buf_bytes(&text)) == -1 || fsync(fd) == -1 ||

@@ -148,8 +148,8 @@ static void PRINTF_LIKE(2, 3) fail(struct stream *s, const char *fmt, ...)
 	vsnprintf(error, sizeof error, fmt, args);
 	va_end(args);
 	if (s->purpose == INBOUND && log_allowed(&s->transport->bad_streams, LOG_BURST, &suppressed))
-		log_errorx(s->transport->config.module, "memberlist: failed to receive: %s from=%s suppressed=%u", error,
-		    net_addr_text_port(&s->peer, text), suppressed);
+		log_errorx(s->transport->config.module, "memberlist: failed to receive: %s from=%s suppressed=%u",
+		    error, net_addr_text_port(&s->peer, text), suppressed);
 	finish(s, error, (struct bytes){NULL, 0});
 }
 
@@ -440,8 +440,7 @@ on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 	else if (s->dial_error != 0) {
 		snprintf(text, sizeof text, "connect: %s", reason(s->dial_error, why));
 		fail_io(s, "dial", text);
-	}
-	else
+	} else
 		fail_io(s, s->stage == WRITING ? "write" : "read", "i/o timeout");
 }
 

@@ -10,9 +10,8 @@
 void
 stream_reader_init(struct stream_reader *r)
 {
-	*r = (struct stream_reader){.in = BUF_INIT(STREAM_IN_MAX),
-	    .plain = BUF_INIT(STREAM_IN_MAX),
-	    .expanded = BUF_INIT(STREAM_EXPANDED_MAX)};
+	*r = (struct stream_reader){
+	    .in = BUF_INIT(STREAM_IN_MAX), .plain = BUF_INIT(STREAM_IN_MAX), .expanded = BUF_INIT(STREAM_EXPANDED_MAX)};
 }
 
 void

@@ -99,7 +99,8 @@ swim_address_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX])
 {
 	char ip[SWIM_ADDRESS_TEXT_MAX];
 
-	snprintf(out, SWIM_ADDRESS_TEXT_MAX, a->ip_size == 16 ? "[%.46s]:%u" : "%.46s:%u", swim_ip_text(a, ip), a->port);
+	snprintf(
+	    out, SWIM_ADDRESS_TEXT_MAX, a->ip_size == 16 ? "[%.46s]:%u" : "%.46s:%u", swim_ip_text(a, ip), a->port);
 	return out;
 }
 

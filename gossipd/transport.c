@@ -280,8 +280,7 @@ is_v6(int fd)
 }
 
 static void
-socket_watch(
-    struct transport *t, struct transport_socket *s, int fd, void (*on_event)(struct ev_loop *, ev_io *, int))
+socket_watch(struct transport *t, struct transport_socket *s, int fd, void (*on_event)(struct ev_loop *, ev_io *, int))
 {
 	s->transport = t;
 	ev_io_init(&s->io, on_event, fd, EV_READ);

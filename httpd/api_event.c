@@ -217,8 +217,7 @@ local_only(struct request *r, bool *out)
 		return -1;
 	}
 	if (*out && r->method != HTTP1_GET) {
-		reply_error(
-		    r->x, 400, "Invalid use of local-only: local-only can only be set for list requests");
+		reply_error(r->x, 400, "Invalid use of local-only: local-only can only be set for list requests");
 		return -1;
 	}
 	return 0;
@@ -227,7 +226,7 @@ local_only(struct request *r, bool *out)
 void
 operator_keyring(struct request *r)
 {
-	const char *operation = r->method == HTTP1_GET	  ? "list"
+	const char *operation = r->method == HTTP1_GET    ? "list"
 				: r->method == HTTP1_POST ? "install"
 				: r->method == HTTP1_PUT  ? "use"
 							  : "remove";

@@ -205,8 +205,8 @@ op_conflict_lost(void *ctx)
 static const struct swim_ops swim_ops = {op_random, op_packet, op_stream_ping, op_push_pull, op_overhead, op_allowed,
     op_merge_allowed, op_changed, op_conflict, op_forgotten, op_left, op_user, op_broadcasts, op_ack_payload, op_acked,
     op_say};
-static const struct serf_ops serf_ops = {op_random, op_serf_changed, op_event, op_query_seen, op_reconnect, op_key,
-    op_conflict_lost, op_say};
+static const struct serf_ops serf_ops = {
+    op_random, op_serf_changed, op_event, op_query_seen, op_reconnect, op_key, op_conflict_lost, op_say};
 
 static void
 node_init(struct node *n, bool keys)

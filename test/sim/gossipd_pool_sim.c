@@ -411,8 +411,8 @@ check_keys(const struct node *n)
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct node *other = &s->nodes[i];
 
-		if (other->swim != NULL && (!has_key(&n->ring, other->ring.keys[0].bytes) ||
-					       !has_key(&other->ring, n->ring.keys[0].bytes)))
+		if (other->swim != NULL &&
+		    (!has_key(&n->ring, other->ring.keys[0].bytes) || !has_key(&other->ring, n->ring.keys[0].bytes)))
 			failed(s, "%s and %s can not read each other", n->name, other->name);
 	}
 }
@@ -889,8 +889,8 @@ on_confirmed(void *ctx, struct bytes from, struct bytes payload, uint64_t now)
 	const char *error;
 
 	(void)from, (void)now;
-	if (payload.size < 1 || schema_decode(&serf_key_response_schema, bytes_of(payload.data + 1, payload.size - 1),
-				    &r, &error) == -1)
+	if (payload.size < 1 ||
+	    schema_decode(&serf_key_response_schema, bytes_of(payload.data + 1, payload.size - 1), &r, &error) == -1)
 		failed(c->sim, "an answer about a key that is none");
 	c->good += r.result;
 }
@@ -1066,7 +1066,7 @@ main(int argc, char **argv)
 	       " cuts, %" PRIu64 " pauses, %" PRIu64 " events, %" PRIu64 " queries, %" PRIu64
 	       " rotations of keys (%" PRIu64 " packets too late for their key)\n",
 	    totals.seeds, totals.members, (double)totals.ms / 3.6e6, totals.packets, totals.lost, totals.deaths,
-	    totals.returns, totals.leaves, totals.cuts, totals.pauses, totals.events, totals.queries,
-	    totals.rotations, totals.unreadable);
+	    totals.returns, totals.leaves, totals.cuts, totals.pauses, totals.events, totals.queries, totals.rotations,
+	    totals.unreadable);
 	return 0;
 }

@@ -69,9 +69,9 @@ test_datacenter(void **state)
 {
 	struct admit a = pool(false);
 	struct swim_member client = member("c", "role", "node", "dc", "dc9", NULL),
-			   plain = member("p", "dc", "dc9", NULL),
-			   server = member("s", SERVER, NULL), other = member("o", "role", "consul", "dc", "dc2", "port",
-								   "8300", "vsn", "2", "build", "1.10.11:", NULL);
+			   plain = member("p", "dc", "dc9", NULL), server = member("s", SERVER, NULL),
+			   other = member("o", "role", "consul", "dc", "dc2", "port", "8300", "vsn", "2", "build",
+			       "1.10.11:", NULL);
 
 	(void)state;
 	assert_refused(&a, &client, 1, "Member 'c' part of wrong datacenter 'dc9'");
@@ -103,8 +103,8 @@ static void
 test_old_ids(void **state)
 {
 	struct admit a = pool(false);
-	struct swim_member two[2] = {member("x", "id", OTHER_ID, "build", "0.8.4:", NULL),
-	    member("y", "id", OTHER_ID, "build", "0.8.4:", NULL)};
+	struct swim_member two[2] = {
+	    member("x", "id", OTHER_ID, "build", "0.8.4:", NULL), member("y", "id", OTHER_ID, "build", "0.8.4:", NULL)};
 
 	(void)state;
 	assert_refused(&a, two, 2, NULL);
@@ -115,7 +115,8 @@ test_wan(void **state)
 {
 	struct admit a = pool(true);
 	struct swim_member server = member("s.dc7", SERVER, NULL), client = member("c.dc1", "role", "node", NULL),
-			   odd = member("o", SERVER, "ft_x", "yes", NULL), vague = member("v", SERVER, "expect", "", NULL),
+			   odd = member("o", SERVER, "ft_x", "yes", NULL),
+			   vague = member("v", SERVER, "expect", "", NULL),
 			   nowhere = member("n", "role", "consul", "vsn", "2", "build", "1.2.3", NULL);
 
 	(void)state;

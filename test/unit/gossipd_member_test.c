@@ -151,7 +151,8 @@ test_coordinate_of_the_origin(void **state)
 static void
 test_forgotten_sooner(void **state)
 {
-	struct conf *c = conf_of(COMMON "server = false; advertise_reconnect_timeout = \"15m\"; consuld : { dev = false; };");
+	struct conf *c =
+	    conf_of(COMMON "server = false; advertise_reconnect_timeout = \"15m\"; consuld : { dev = false; };");
 	struct buf meta = BUF_INIT(4096);
 	struct self s;
 	const char *why;

@@ -130,8 +130,8 @@ test_lines(void **state)
 	struct snapshot_past past;
 
 	(void)state;
-	replay("# hi\nalive: a b 10.0.0.1:1\nalive: c [::1]:2\ncoordinate: x\nalive: a b 10.0.0.9:1\nalive: cut 10.0.0", false,
-	    &past);
+	replay("# hi\nalive: a b 10.0.0.1:1\nalive: c [::1]:2\ncoordinate: x\nalive: a b 10.0.0.9:1\nalive: cut 10.0.0",
+	    false, &past);
 	assert_int_equal(past.count, 2);
 	assert_string_equal(past.nodes[0].name, "c");
 	assert_string_equal(past.nodes[1].name, "a b");
