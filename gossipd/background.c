@@ -2,9 +2,12 @@
  * background.c - joins that nobody waits for: from the configuration, from the memory of the last time, and servers of the LAN pool into the WAN
  * pool (contract: gossip.h; caller: main.c)
  */
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "admit.h"
 #include "duration.h"
@@ -15,6 +18,38 @@
 #define FLOOD_S 60.
 #define FLOOD_SOON_S 0.1
 #define FLOOD_ADDRESSES_MAX 64
+#define STARTED_NOTE "gossipd.started" /* in the run directory: pid of the consuld whose agent has started */
+
+/* ---- whether the agent has started already ---- */
+
+/* One that consuld started again after a crash must not end the agent because the nodes to join at the start are away now. */
+static bool
+is_restart(const struct gossip *g)
+{
+	char note[32] = "";
+	int fd = open(STARTED_NOTE, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd == -1 ? -1 : read(fd, note, sizeof note - 1);
+
+	if (fd != -1)
+		close(fd);
+	return n > 0 && strtoll(note, NULL, 10) == conf_int(daemon_conf(g->daemon), "consuld.pid", 0);
+}
+
+static void
+started(const struct gossip *g)
+{
+	char note[32];
+	int fd = open(STARTED_NOTE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	snprintf(note, sizeof note, "%" PRId64 "\n", conf_int(daemon_conf(g->daemon), "consuld.pid", 0));
+	if (fd == -1 || write(fd, note, strlen(note)) == -1)
+		log_warn("agent",
+		    "no note of the start -- after a crash of gossipd a failed join would end the agent: file=%s",
+		    STARTED_NOTE);
+	if (fd != -1)
+		close(fd);
+	daemon_ready(g->daemon);
+}
 
 /* ---- joining from the configuration ---- */
 
@@ -46,14 +81,14 @@ start_join_over(struct background_join *b, unsigned joined, const char *error)
 		log_info("agent", "(%s) joined: number_of_nodes=%u", pool_name(b), joined);
 	} else {
 		log_warnx("agent", "(%s) couldn't join: number_of_nodes=0 error=%s", pool_name(b), log_quote(error));
-		if (!retries) {
+		if (!retries && !is_restart(g)) {
 			log_errorx("agent", "%s", log_quote(error));
 			daemon_exit(g->daemon, EXIT_PERMANENT);
 			return;
 		}
 	}
 	if (g->starting == 0)
-		daemon_ready(g->daemon);
+		started(g);
 }
 
 static void
@@ -297,6 +332,8 @@ background_begin(struct gossip *g)
 		g->rejoin[which] = (struct rejoin){.pool = g->pools[which]};
 		rejoin_next(&g->rejoin[which]);
 	}
+	if (g->starting == 0)
+		started(g);
 	if (g->pools[WAN] != NULL) {
 		ev_timer_init(&g->flood, on_flood, FLOOD_S, FLOOD_S);
 		g->flood.data = g;

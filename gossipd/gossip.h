@@ -45,6 +45,7 @@ struct gossip {
 
 /* ---- background.c ---- */
 
+/* Joins, now and later; the daemon is ready when those that the start waits for are over. */
 void background_begin(struct gossip *g);
 void background_end(struct gossip *g);
 /* A LAN member has come that is perhaps a server that the WAN pool lacks. */

@@ -11,7 +11,7 @@
 #include "buf.h"
 #include "cdefs.h"
 
-#define KEYRING_KEYS_MAX 64
+#define KEYRING_KEYS_MAX 64u
 #define KEYRING_KEY_MAX 32
 #define KEYRING_ERROR_MAX 320
 

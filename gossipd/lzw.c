@@ -6,6 +6,7 @@
  */
 #include "lzw.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define CLEAR 256u
@@ -127,6 +128,7 @@ decoder_reset(struct decoder *d)
 static uint32_t
 length_of(const struct decoder *d, uint32_t code)
 {
+	assert(code <= CODE_MAX);
 	return code < CLEAR ? 1 : d->length[code];
 }
 

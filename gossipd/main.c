@@ -88,8 +88,6 @@ gossip_start(struct daemon *d)
 	}
 	pool_start(g->pools[LAN]);
 	background_begin(g);
-	if (g->starting == 0)
-		daemon_ready(d);
 	return 0;
 }
 

@@ -38,7 +38,7 @@ struct pool {
 	struct ring contacts;
 	void (*on_left)(void *ctx);
 	void *on_left_ctx;
-	struct log_limit complaints;
+	struct log_limit complaints, warnings;
 };
 
 struct contact {

@@ -9,6 +9,8 @@
 #include "pool_internal.h"
 #include "uuid.h"
 
+#define WARNINGS_BURST 120
+
 int
 pool_state_take(struct pool *p, struct bytes body, bool ours, char error[SWIM_ERROR_MAX])
 {
@@ -171,16 +173,20 @@ op_acked(void *ctx, const struct swim_member *m, uint64_t rtt, struct bytes payl
 		log_debug(p->serf_module, "serf: Rejected coordinate from %s: %s", m->name, why);
 }
 
-static void PRINTF_LIKE(3, 0)
-    say(const char *module, enum log_level level, const char *fmt, va_list args, const char *prefix)
+/* Lines of the cores. Warnings are what peers can provoke: so many a minute. */
+static void PRINTF_LIKE(4, 0)
+    say(struct pool *p, const char *module, enum log_level level, const char *fmt, va_list args, const char *prefix)
 {
 	char text[1024];
+	unsigned suppressed = 0;
 	int n;
 
-	if (!log_enabled(level))
+	if (!log_enabled(level) || (level >= LOG_WARN_LEVEL && !log_allowed(&p->warnings, WARNINGS_BURST, &suppressed)))
 		return;
 	n = snprintf(text, sizeof text, "%s", prefix);
 	vsnprintf(text + n, sizeof text - (size_t)n, fmt, args);
+	if (suppressed > 0)
+		log_warnx(module, "%slines are suppressed: count=%u", prefix, suppressed);
 	switch (level) {
 	case LOG_TRACE_LEVEL:
 		log_trace(module, "%s", text);
@@ -200,20 +206,18 @@ static void PRINTF_LIKE(3, 0)
 	}
 }
 
-static void
-op_say_swim(void *ctx, enum log_level level, const char *fmt, va_list args)
+static void PRINTF_LIKE(3, 0) op_say_swim(void *ctx, enum log_level level, const char *fmt, va_list args)
 {
-	const struct pool *p = ctx;
+	struct pool *p = ctx;
 
-	say(p->memberlist_module, level, fmt, args, "memberlist: ");
+	say(p, p->memberlist_module, level, fmt, args, "memberlist: ");
 }
 
-static void
-op_say_serf(void *ctx, enum log_level level, const char *fmt, va_list args)
+static void PRINTF_LIKE(3, 0) op_say_serf(void *ctx, enum log_level level, const char *fmt, va_list args)
 {
-	const struct pool *p = ctx;
+	struct pool *p = ctx;
 
-	say(p->serf_module, level, fmt, args, "");
+	say(p, p->serf_module, level, fmt, args, "");
 }
 
 static void

@@ -348,8 +348,11 @@ alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
 		if (moved)
 			swim_say(s, LOG_INFO_LEVEL, "Updating address for left or failed node %s", name);
 	} else {
-		if (s->count >= GOSSIP_NODES_MAX)
+		if (s->count >= SWIM_MEMBERS_MAX) {
+			swim_say(
+			    s, LOG_ERROR_LEVEL, "%s is not taken: the pool has %u members", name, SWIM_MEMBERS_MAX);
 			return;
+		}
 		n = node_add(s, a->node);
 		n->member.since = now;
 		ticks_wake(s, now);

@@ -21,6 +21,7 @@
 
 #define SWIM_NAME_MAX 512
 #define SWIM_ERROR_MAX 768
+#define SWIM_MEMBERS_MAX 65536 /* each takes some 2 KB here and in serf */
 
 struct swim_address {
 	uint8_t ip[16];

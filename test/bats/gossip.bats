@@ -352,3 +352,25 @@ event_heard() { [[ " $(event_names "$1")" == *" $2 "* ]]; }
 	wait_for 10 joins
 	wait_for 10 sees c1 local alive
 }
+
+gossip_pid() { pgrep -P "${PIDS[$1]}" -x gossipd; }
+other_gossipd() { [ -n "$(gossip_pid "$1")" ] && [ "$(gossip_pid "$1")" != "$2" ]; }
+
+@test "kill -9 of gossipd alone: it comes back into the pool, even when the node to join is away" {
+	local was
+	node s1 -server -bootstrap-expect=1
+	node c1 -join="${AT[s1]}"
+	wait_for 10 sees s1 c1 alive
+	was=$(gossip_pid c1)
+	kill -KILL "$was"
+	wait_for 10 other_gossipd c1 "$was"
+	wait_for 10 sees c1 s1 alive
+	wait_for 10 sees s1 c1 alive
+	crash s1
+	was=$(gossip_pid c1)
+	kill -KILL "$was"
+	wait_for 10 other_gossipd c1 "$was"
+	wait_for 10 logged c1 "(LAN) couldn't join"
+	kill -0 "${PIDS[c1]}"
+	wait_for 10 sees c1 c1 alive
+}
