@@ -182,6 +182,7 @@ static void
 member_free(struct serf *s, struct member_entry *e)
 {
 	timer_stop(s->timers, &e->prune);
+	free(e->meta);
 	free(e);
 }
 
@@ -208,7 +209,10 @@ member_refresh(struct member_entry *e, const struct swim_member *m)
 {
 	e->member.address = m->address;
 	memcpy(e->member.vsn, m->vsn, sizeof e->member.vsn);
-	memcpy(e->meta, m->meta.data, m->meta.size);
+	if (e->meta == NULL || m->meta.size != e->member.meta.size)
+		e->meta = xreallocarray(e->meta, m->meta.size + 1, 1);
+	if (m->meta.size > 0)
+		memcpy(e->meta, m->meta.data, m->meta.size);
 	e->member.meta = bytes_of(e->meta, m->meta.size);
 }
 

@@ -23,7 +23,7 @@ struct member_entry {
 	struct serf *serf;
 	struct timer prune;
 	uint64_t left_ltime; /* of the intent to leave; below member.ltime it is outdated */
-	uint8_t meta[GOSSIP_META_MAX];
+	uint8_t *meta;
 	char name[];
 };
 

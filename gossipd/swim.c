@@ -143,7 +143,10 @@ nodes_swap(struct swim *s, size_t a, size_t b)
 static void
 node_meta_set(struct node *n, struct bytes meta)
 {
-	memcpy(n->meta, meta.data, meta.size);
+	if (n->meta == NULL || meta.size != n->member.meta.size)
+		n->meta = xreallocarray(n->meta, meta.size + 1, 1);
+	if (meta.size > 0)
+		memcpy(n->meta, meta.data, meta.size);
 	n->member.meta = bytes_of(n->meta, meta.size);
 }
 
@@ -169,6 +172,13 @@ node_add(struct swim *s, struct bytes name)
 }
 
 static void
+node_free(struct node *n)
+{
+	free(n->meta);
+	free(n);
+}
+
+static void
 node_remove(struct swim *s, struct node *n)
 {
 	s->ops->forgotten(s->ctx, &n->member);
@@ -177,7 +187,7 @@ node_remove(struct swim *s, struct node *n)
 	s->count--;
 	if (n->place != s->count)
 		node_place(s, s->nodes[s->count], n->place);
-	free(n);
+	node_free(n);
 }
 
 static bool
@@ -721,7 +731,7 @@ swim_free(struct swim *s)
 	probe_free(s);
 	for (size_t i = 0; i < s->count; i++) {
 		suspicion_stop(s, s->nodes[i]);
-		free(s->nodes[i]);
+		node_free(s->nodes[i]);
 	}
 	free(s->nodes);
 	hash_free(&s->names);
