@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "log.h"
 #include "mem.h"
 #include "ring.h"
 
@@ -259,6 +260,8 @@ broadcasts_prune(struct broadcasts *q, size_t max)
 		while (q->tiers[i] != NULL && q->count > max) {
 			struct entry *e = longest(q->tiers[i], BROADCAST_BYTES_MAX);
 
+			if (e == NULL)
+				panic("broadcast: an empty tier is kept");
 			take_out(q, e);
 			end(q, e, false);
 			dropped++;
