@@ -273,7 +273,7 @@ receive_buffer_grow(int fd)
 static bool
 is_v6(int fd)
 {
-	union net_addr a;
+	union net_addr a = {.sa = {.sa_family = AF_UNSPEC}};
 	socklen_t length = sizeof a;
 
 	return getsockname(fd, &a.sa, &length) == 0 && a.sa.sa_family == AF_INET6;
