@@ -25,7 +25,7 @@ struct node {
 	uint64_t confirm_min, confirm_max;
 	unsigned confirm_wanted, confirmed;
 	uint64_t accusers[CONFIRMATIONS_MAX + 1]; /* hashes of names: the first, then those that confirmed */
-	uint8_t *meta; /* as large as it is: most have far less than GOSSIP_META_MAX */
+	uint8_t *meta;                            /* as large as it is: most have far less than GOSSIP_META_MAX */
 	char name[];
 };
 
