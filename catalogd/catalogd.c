@@ -10,6 +10,7 @@
 #include "mem.h"
 #include "net.h"
 #include "publish.h"
+#include "remote.h"
 #include "scrub.h"
 #include "serve.h"
 #include "session_timer.h"
@@ -104,4 +105,11 @@ catalogd_leader_lost(struct catalogd *c)
 {
 	leader_stop(c->leader);
 	session_timers_stop(c->session_timers);
+}
+
+void
+catalogd_leader_changed(struct catalogd *c)
+{
+	if (remote_leader_known(c->remote))
+		serve_leader_known(c->serve);
 }

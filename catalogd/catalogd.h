@@ -19,6 +19,7 @@ struct session_timers;
 struct archive;
 struct scrub;
 struct publish;
+struct remote;
 
 struct catalogd {
 	struct daemon *daemon;
@@ -35,6 +36,7 @@ struct catalogd {
 	struct session_timers *session_timers;
 	struct archive *archive;
 	struct scrub *scrub;
+	struct remote *remote; /* other nodes */
 };
 
 /* main.c: opens the store, making it again if it is not to be trusted. 0 or -1, logged. */
@@ -46,6 +48,8 @@ NORETURN void catalogd_store_damaged(struct catalogd *c, const char *error);
 /* raftlog.c tells: this node leads and has applied an entry of its own term; or no longer. */
 void catalogd_leader_ready(struct catalogd *c);
 void catalogd_leader_lost(struct catalogd *c);
+/* The same: another node leads now, or nobody is known to. */
+void catalogd_leader_changed(struct catalogd *c);
 /* The address under which this node and its RPC port are known: "10.0.0.1:8300". */
 const char *catalogd_rpc_address(const struct catalogd *c);
 

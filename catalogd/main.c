@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "publish.h"
 #include "raftlog.h"
+#include "remote.h"
 #include "rpcport.h"
 #include "scrub.h"
 #include "serve.h"
@@ -43,9 +44,10 @@ start(struct daemon *d)
 	c->datacenter = xstrdup(conf_str(conf, "datacenter", "dc1"));
 	c->node_name = xstrdup(conf_str(conf, "node_name", ""));
 	c->server = conf_bool(conf, "server", true);
+	serve_init(c);
 	if (!c->server) {
-		log_warnx(MODULE,
-		    "this version of consuld serves no client agents: every request that needs a server is refused");
+		c->watch = watch_new(c->loop, serve_run, c);
+		c->remote = remote_new(c);
 		daemon_ready(d);
 		return 0;
 	}
@@ -57,6 +59,7 @@ start(struct daemon *d)
 	watch_publish(c->watch, c->publish);
 	times_set(c);
 	c->serve = serve_new(c);
+	c->remote = remote_new(c);
 	c->session_timers = session_timers_new(c);
 	c->leader = leader_new(c);
 	c->archive = archive_new(c);
@@ -77,6 +80,7 @@ commit(struct daemon *d, const struct conf *old)
 	(void)old;
 	if (c->server)
 		times_set(c);
+	remote_configure(c->remote);
 }
 
 static void
@@ -85,10 +89,13 @@ stop(struct daemon *d, bool leave)
 	struct catalogd *c = daemon_state(d);
 
 	(void)leave;
+	remote_free(c->remote);
 	if (!c->server) {
+		watch_free(c->watch);
 		daemon_exit(d, 0);
 		return;
 	}
+	raftlog_stop(c->raftlog);
 	leader_free(c->leader);
 	session_timers_free(c->session_timers);
 	scrub_free(c->scrub);

@@ -138,6 +138,15 @@ notices_subscribe(struct notices *n, struct ipc_stream *s)
 	on_subscriber_credit(s, subscriber);
 }
 
+bool
+notices_subscribed(const struct notices *n, const struct ipc_conn *conn)
+{
+	for (const struct ring *r = n->subscribers.next; r != &n->subscribers; r = r->next)
+		if (ipc_stream_conn(RING_ENTRY(r, struct subscriber, ring)->stream) == conn)
+			return true;
+	return false;
+}
+
 void
 notices_send(struct notices *n, bool all)
 {

@@ -621,6 +621,8 @@ on_status(void *ctx, const struct ipc_answer *answer)
 	if (s->log_id[0] != '\0' || s->leader)
 		identify(l);
 	ready_check(l);
+	if (!s->leader && strcmp(leader_before, s->leader_id) != 0)
+		catalogd_leader_changed(l->c);
 }
 
 static void
@@ -680,6 +682,12 @@ raftlog_new(struct catalogd *c)
 	l->status_call = ipc_call(l->peer, "Raft.Status", bytes_of(NULL, 0),
 	    &(struct ipc_call_options){.flags = IPC_RESEND, .credit = 1u << 20}, on_status, l);
 	return l;
+}
+
+void
+raftlog_stop(struct raftlog *l)
+{
+	(void)proposals_expire(l->proposals, INT64_MAX);
 }
 
 void

@@ -29,6 +29,8 @@ struct raftlog_status {
 };
 
 MUST_USE struct raftlog *raftlog_new(struct catalogd *c);
+/* This process stops: who waits for a proposal is told that its outcome is unknown, or that it was not sent. */
+void raftlog_stop(struct raftlog *l);
 void raftlog_free(struct raftlog *l);
 const struct raftlog_status *raftlog_status(const struct raftlog *l);
 /* This node leads and the store has everything that was acknowledged before: reads may be answered, writes judged. */

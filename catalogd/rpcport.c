@@ -1,7 +1,7 @@
 /*
  * rpcport.c - the port between nodes (contract: rpcport.h; caller: main.c)
  *
- * This version runs one server alone, so nobody has business here; the port is held so that others find it taken by the right program.
+ * Accepts; what a connection is for is remote.c's and rpcserver.c's to find out.
  */
 #include "rpcport.h"
 
@@ -10,10 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "mem.h"
+#include "net.h"
+#include "remote.h"
 
-#define MODULE "agent.server.rpc"
 #define SOCKETS_MAX 8
 #define ACCEPT_TURN_MAX 16
 #define PAUSE_S 0.1
@@ -21,7 +20,7 @@
 struct port {
 	struct ev_io io;
 	struct ev_timer pause; /* without descriptors the socket stays readable: do not spin on it */
-	struct log_limit limit;
+	struct remote *remote;
 };
 
 static void
@@ -37,11 +36,12 @@ static void
 on_connection(struct ev_loop *loop, struct ev_io *w, int events)
 {
 	struct port *p = w->data;
-	unsigned suppressed;
 
 	(void)events;
 	for (int i = 0; i < ACCEPT_TURN_MAX; i++) {
-		int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		union net_addr from;
+		socklen_t size = sizeof from;
+		int fd = accept4(w->fd, &from.sa, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd == -1) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -51,11 +51,7 @@ on_connection(struct ev_loop *loop, struct ev_io *w, int events)
 			}
 			return;
 		}
-		close(fd);
-		if (log_allowed(&p->limit, 3, &suppressed))
-			log_warnx(MODULE,
-			    "calls from other nodes are not served by this version, connection closed: suppressed=%u",
-			    suppressed);
+		remote_accepted(p->remote, fd, &from);
 	}
 }
 
@@ -71,6 +67,7 @@ rpcport_open(struct catalogd *c)
 		ev_io_init(&p->io, on_connection, fds[i], EV_READ);
 		ev_timer_init(&p->pause, on_pause, 0., 0.);
 		p->io.data = p->pause.data = p;
+		p->remote = c->remote;
 		ev_io_start(c->loop, &p->io);
 	}
 	return count == -1 ? -1 : 0;

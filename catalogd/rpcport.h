@@ -6,7 +6,7 @@
 
 #include "catalogd.h"
 
-/* Listens where "rpc" says. Calls from other nodes are refused so far: each connection is closed. 0 or -1, logged. */
+/* Listens where "rpc" says, for c->remote. 0 or -1, logged. */
 MUST_USE int rpcport_open(struct catalogd *c);
 
 #endif

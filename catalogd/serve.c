@@ -23,7 +23,9 @@
 #include "publish.h"
 #include "query.h"
 #include "raftlog.h"
+#include "remote.h"
 #include "ring.h"
+#include "rpcserver.h"
 #include "stats.h"
 #include "watch.h"
 
@@ -115,6 +117,23 @@ hold(struct serve *s, struct ring *ring, struct ipc_stream *stream, const struct
 	ipc_stream_watch(stream, on_held_ended, NULL, h);
 }
 
+/*
+ * This node does not lead: the request goes to the node that does, or is held until there is one. What another server has sent here as to the leader
+ * is refused, so that it looks again: nothing goes round.
+ */
+static void
+not_leading(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
+{
+	if (raftlog_status(s->c->raftlog)->leader)
+		hold(s, &s->held, stream, endpoint, args); /* not ready yet */
+	else if ((ipc_stream_flags(stream) & RPCSERVER_FORWARDED) != 0)
+		ipc_fail(stream, 0, "No cluster leader");
+	else if (remote_leader_known(s->c->remote))
+		remote_request(s->c->remote, stream, args, endpoint->read != NULL);
+	else
+		hold(s, &s->held, stream, endpoint, args);
+}
+
 /* Serves the first request of ring again. verified: raftd has just said that this node leads. */
 static void
 held_serve(struct serve *s, struct ring *ring, bool verified)
@@ -140,6 +159,12 @@ serve_leader_ready(struct serve *s)
 	/* What is held again, because leadership was lost meanwhile, comes behind these. */
 	for (size_t n = s->held_count; n > 0 && !ring_empty(&s->held); n--)
 		held_serve(s, &s->held, false);
+}
+
+void
+serve_leader_known(struct serve *s)
+{
+	serve_leader_ready(s);
 }
 
 /* ---- consistent reads ---- */
@@ -283,7 +308,7 @@ serve_read(
 		return;
 	}
 	if (!may_answer(s, q)) {
-		hold(s, &s->held, stream, endpoint, args);
+		not_leading(s, stream, endpoint, args);
 		return;
 	}
 	if (q->consistency[0] == 'c' && !verified) {
@@ -379,7 +404,7 @@ serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *e
 		return;
 	}
 	if (!raftlog_ready(s->c->raftlog)) {
-		hold(s, &s->held, stream, endpoint, args);
+		not_leading(s, stream, endpoint, args);
 		return;
 	}
 	region_reset(s->write_region);
@@ -410,14 +435,25 @@ serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *e
 
 /* ---- the table ---- */
 
-/* NULL: a client, whose requests a server would answer; none is known. */
+/* NULL: this is a client, whose requests a server answers: it was asked. */
 static struct serve *
-serve_of(struct ipc_stream *stream, void *ctx)
+serve_of(struct ipc_stream *stream, struct bytes args, void *ctx, bool read)
 {
 	struct catalogd *c = daemon_state(ctx);
 
 	if (c->serve == NULL)
-		ipc_fail(stream, 0, "No known Consul servers");
+		remote_request(c->remote, stream, args, read);
+	return c->serve;
+}
+
+/* NULL: this is a client, which has nothing of the kind: refused. */
+static struct serve *
+serve_here(struct ipc_stream *stream, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+
+	if (c->serve == NULL)
+		ipc_fail(stream, 0, "this node is no server");
 	return c->serve;
 }
 
@@ -425,7 +461,7 @@ serve_of(struct ipc_stream *stream, void *ctx)
 	static void handle_##function(struct ipc_stream *stream, struct bytes args, void *ctx)                         \
 	{                                                                                                              \
 		static const struct endpoint endpoint = {.method = name, .read = function};                            \
-		struct serve *s = serve_of(stream, ctx);                                                               \
+		struct serve *s = serve_of(stream, args, ctx, true);                                                   \
                                                                                                                        \
 		if (s != NULL)                                                                                         \
 			serve_read(s, stream, &endpoint, args, false);                                                 \
@@ -434,7 +470,7 @@ serve_of(struct ipc_stream *stream, void *ctx)
 	static void handle_##function(struct ipc_stream *stream, struct bytes args, void *ctx)                         \
 	{                                                                                                              \
 		static const struct endpoint endpoint = {.method = name, .write = function};                           \
-		struct serve *s = serve_of(stream, ctx);                                                               \
+		struct serve *s = serve_of(stream, args, ctx, false);                                                  \
                                                                                                                        \
 		if (s != NULL)                                                                                         \
 			serve_write(s, stream, &endpoint, args);                                                       \
@@ -465,18 +501,17 @@ handle_store_ping(struct ipc_stream *stream, struct bytes args, void *ctx)
 static void
 handle_subscribe(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
-	struct serve *s = serve_of(stream, ctx);
+	struct catalogd *c = daemon_state(ctx);
 
 	(void)args;
-	if (s != NULL)
-		watch_subscribe(s->c->watch, stream);
+	watch_subscribe(c->watch, stream);
 }
 
 /* The shared page, for those who read it. */
 static void
 handle_page(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
-	struct serve *s = serve_of(stream, ctx);
+	struct serve *s = serve_here(stream, ctx);
 	int fd;
 
 	(void)args;
@@ -492,7 +527,7 @@ handle_page(struct ipc_stream *stream, struct bytes args, void *ctx)
 static void
 handle_snapshot(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
-	struct serve *s = serve_of(stream, ctx);
+	struct serve *s = serve_here(stream, ctx);
 
 	(void)args;
 	if (s != NULL)
@@ -503,7 +538,8 @@ handle_snapshot(struct ipc_stream *stream, struct bytes args, void *ctx)
 static void
 handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
-	(void)args, (void)ctx;
+	if (serve_of(stream, args, ctx, false) == NULL)
+		return;
 	ipc_fail(stream, 501, "this version of consuld does not have this feature yet");
 }
 
@@ -592,13 +628,22 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 #define ENDPOINT_ROW(name, function) {name, handle_##function},
 #define LATER_ROW(name) {name, handle_later},
 
-const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW)
-					       ENDPOINTS_WRITE(ENDPOINT_ROW){"Subscribe", handle_subscribe},
-    {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page}, {"Status.Ping", handle_ping},
+/* What only our own daemons may ask for stands last. */
+#define LOCAL_METHODS 5
+const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINTS_WRITE(ENDPOINT_ROW)
+					       LATER_METHODS(LATER_ROW){"Status.Ping", handle_ping},
     {"Status.Leader", stats_status_leader}, {"Status.Peers", stats_status_peers},
     {"Catalog.ListDatacenters", stats_list_datacenters}, {"Operator.RaftGetConfiguration", stats_raft_configuration},
-    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot}, LATER_METHODS(LATER_ROW)};
+    {"Subscribe", handle_subscribe}, {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page},
+    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot}};
 const size_t serve_method_count = COUNTOF(serve_methods);
+struct ipc_service serve_remote_service = {serve_methods, COUNTOF(serve_methods) - LOCAL_METHODS, NULL};
+
+void
+serve_init(struct catalogd *c)
+{
+	serve_remote_service.ctx = c->daemon;
+}
 
 struct serve *
 serve_new(struct catalogd *c)

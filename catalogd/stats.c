@@ -15,6 +15,7 @@
 #include "leader.h"
 #include "mem.h"
 #include "raftlog.h"
+#include "remote.h"
 #include "session_timer.h"
 #include "store.h"
 #include "watch.h"
@@ -34,7 +35,7 @@ datacenter_is_ours(struct ipc_stream *s, struct bytes args, const struct catalog
 	struct bytes datacenter = mp_find_str(args, "Datacenter");
 
 	if (!c->server) {
-		ipc_fail(s, 0, "No known Consul servers");
+		remote_request(c->remote, s, args, true);
 		return false;
 	}
 	if (datacenter.size == 0 || bytes_is(datacenter, c->datacenter))
@@ -136,10 +137,9 @@ stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
 	struct buf body = BUF_INIT(4096);
 
 	if (!c->server) {
-		ipc_fail(s, 0, "No known Consul servers");
+		remote_request(c->remote, s, args, true);
 		return;
 	}
-	(void)args;
 	mp_put_array(&body, 1);
 	mp_put_cstr(&body, c->datacenter);
 	ipc_reply(s, buf_bytes(&body));
@@ -250,16 +250,21 @@ on_raft_stats(void *ctx, const struct ipc_answer *answer)
 }
 
 static void
-client_stats(struct ipc_stream *s)
+client_stats(const struct catalogd *c, struct ipc_stream *s)
 {
 	struct buf body = BUF_INIT(4096);
 
-	mp_put_map(&body, 1);
+	mp_put_map(&body, 2);
 	mp_put_cstr(&body, "consul");
 	mp_put_map(&body, 3);
 	mp_put_kv_cstr(&body, "acl", "disabled");
-	mp_put_kv_cstr(&body, "known_servers", "0");
+	put_number(&body, "known_servers", remote_servers(c->remote));
 	mp_put_kv_cstr(&body, "server", "false");
+	mp_put_cstr(&body, "catalogd");
+	mp_put_map(&body, 3);
+	put_number(&body, "waiting_requests", remote_waiting(c->remote));
+	put_number(&body, "calls", remote_calls(c->remote));
+	put_number(&body, "watched_names", remote_names(c->remote));
 	ipc_reply(s, buf_bytes(&body));
 	buf_free(&body);
 }
@@ -273,5 +278,5 @@ stats_handle(struct ipc_stream *s, struct bytes args, void *ctx)
 	if (c->server)
 		raftd_ask(c, s, "Raft.Stats", on_raft_stats);
 	else
-		client_stats(s);
+		client_stats(c, s);
 }

@@ -547,6 +547,12 @@ watch_subscribe(struct watch *w, struct ipc_stream *s)
 	notices_subscribe(w->notices, s);
 }
 
+bool
+watch_subscribed(const struct watch *w, const struct ipc_conn *conn)
+{
+	return notices_subscribed(w->notices, conn);
+}
+
 /* Runs g once and answers the members whose time has come. */
 static void
 group_wake(struct watch *w, struct watch_group *g)

@@ -75,5 +75,7 @@ size_t watch_groups(const struct watch *w);
  * "node" (WATCH_NODE), and "reset" when everything may have changed (the first element, and after notices that found no credit).
  */
 void watch_subscribe(struct watch *w, struct ipc_stream *s);
+/* One of its streams is a subscription. */
+bool watch_subscribed(const struct watch *w, const struct ipc_conn *conn);
 
 #endif

@@ -86,6 +86,11 @@ uid_t ipc_stream_uid(const struct ipc_stream *s);
 const char *ipc_stream_program(const struct ipc_stream *s);
 /* The connection it came by, for calls in the other direction. */
 struct ipc_conn *ipc_stream_conn(const struct ipc_stream *s);
+/* The name of its method, as it stands in the service. */
+const char *ipc_stream_method(const struct ipc_stream *s);
+
+/* A method of service by name; NULL: there is none. */
+const struct ipc_method *ipc_method_find(struct ipc *ipc, const struct ipc_service *service, struct bytes name);
 
 /* ---- calling ---- */
 
@@ -122,6 +127,18 @@ struct ipc_answer {
 	    frame; /* number of the frame it came in: equal in all callbacks of one shared body, and in no others */
 };
 typedef void ipc_answer_cb(void *ctx, const struct ipc_answer *answer);
+
+/*
+ * Serves a request that came in another way than by our sockets (from a node elsewhere): answered is called once, perhaps before this
+ * returns; NULL was returned then. flags: for the handler (ipc_stream_flags). Not for methods that push or give descriptors.
+ * answered may ask anew, but must not cancel other requests: one answer may be for many of them.
+ */
+struct ipc_stream *ipc_serve(struct ipc *ipc, const struct ipc_service *service, const struct ipc_method *method,
+    struct bytes args, unsigned flags, ipc_answer_cb *answered, void *ctx);
+/* What ipc_serve was given; 0 for what came by a socket of ours. */
+unsigned ipc_stream_flags(const struct ipc_stream *s);
+/* Whoever asked is gone: no callback will come any more. */
+void ipc_serve_cancel(struct ipc_stream *s);
 
 #define IPC_RESEND 1u /* a read: sent again on a new connection for the rest of its time */
 

@@ -200,12 +200,36 @@ put_reply(struct ipc_conn *c, struct bytes error, unsigned status, struct bytes 
 	ipc_conn_dirty(c);
 }
 
+/* The same for a stream of ipc_serve, by its callback, which must not end other streams of the same answer. */
+static void
+reply_local(struct ipc_stream *s, struct bytes error, unsigned status, struct bytes body, bool shared)
+{
+	struct ipc_answer answer = {.status = error.size > 0 ? IPC_ERROR : IPC_OK,
+	    .code = status,
+	    .error = error,
+	    .body = body.size == 0 ? bytes_of(ipc_empty_map, sizeof ipc_empty_map) : body,
+	    .fd = -1,
+	    .shared = shared,
+	    .frame = s->conn->ipc->frames};
+	ipc_answer_cb *answered = s->answered;
+	void *ctx = s->answered_ctx;
+
+	stream_free(s);
+	answered(ctx, &answer);
+}
+
 /* Ends count streams of one connection with the same answer. */
 static void
 reply(struct ipc_stream **streams, size_t count, struct bytes error, unsigned status, struct bytes body, unsigned flags)
 {
 	struct ipc_conn *c = streams[0]->conn;
 
+	if (c == c->ipc->local) {
+		c->ipc->frames++;
+		for (size_t i = 0; i < count; i++)
+			reply_local(streams[i], error, status, body, count > 1);
+		return;
+	}
 	put_reply(c, error, status, body, flags, streams, count);
 	for (size_t i = 0; i < count; i++)
 		stream_free(streams[i]);
@@ -315,6 +339,71 @@ ipc_stream_conn(const struct ipc_stream *s)
 	return s->conn;
 }
 
+const char *
+ipc_stream_method(const struct ipc_stream *s)
+{
+	return s->method;
+}
+
+/* ---- requests that came another way ---- */
+
+static void
+local_new(struct ipc *ipc)
+{
+	struct ipc_conn *c = xcalloc(1, sizeof *c);
+
+	c->ipc = ipc;
+	c->fd = -1;
+	c->greeted = true;
+	snprintf(c->program, sizeof c->program, "rpc");
+	ring_append(&ipc->conns, &c->all);
+	ring_init(&c->dirty);
+	ev_init(&c->read, NULL);
+	ev_init(&c->write, NULL);
+	ipc->local = c;
+}
+
+struct ipc_stream *
+ipc_serve(struct ipc *ipc, const struct ipc_service *service, const struct ipc_method *method, struct bytes args,
+    unsigned flags, ipc_answer_cb *answered, void *ctx)
+{
+	struct ipc_stream *s;
+	struct ipc_conn *c;
+	uint32_t id;
+
+	if (ipc->local == NULL)
+		local_new(ipc);
+	c = ipc->local;
+	do
+		c->next_id += 2;
+	while (ipc_table_find(&c->streams, c->next_id) != NULL);
+	id = c->next_id;
+	s = stream_new(c, id);
+	s->method = method->name;
+	s->answered = answered;
+	s->answered_ctx = ctx;
+	s->flags = flags;
+	if (c->streams.count > IPC_STREAMS_MAX)
+		ipc_fail(s, 503, "too many requests");
+	else
+		method->handler(s, args, service->ctx);
+	return (struct ipc_stream *)ipc_table_find(&c->streams, id);
+}
+
+unsigned
+ipc_stream_flags(const struct ipc_stream *s)
+{
+	return s->flags;
+}
+
+void
+ipc_serve_cancel(struct ipc_stream *s)
+{
+	if (s->ended != NULL)
+		s->ended(s, s->ctx);
+	stream_free(s);
+}
+
 /* ---- input ---- */
 
 /* -1: a bad frame. */
@@ -374,6 +463,7 @@ on_request(struct ipc_conn *c, const struct frame *f)
 		    s, 0, "rpc: can't find method %.*s", (int)MIN(name.size, (size_t)128), (const char *)name.data);
 		return 0;
 	}
+	s->method = method->name;
 	method->handler(s, bytes_of(in.at, (size_t)(in.end - in.at)), c->dispatch->service->ctx);
 	return 0;
 }
@@ -605,7 +695,10 @@ conn_free(struct ipc_conn *c)
 {
 	ev_io_stop(c->ipc->loop, &c->read);
 	ev_io_stop(c->ipc->loop, &c->write);
-	close(c->fd);
+	if (c == c->ipc->local)
+		c->ipc->local = NULL;
+	else
+		close(c->fd);
 	for (size_t i = 0; i < c->fds_out_count; i++)
 		close(c->fds_out[i].fd);
 	for (size_t i = 0; i < c->fds_in_count; i++)

@@ -5,24 +5,12 @@
 #define COMMON_IPC_PRIVATE_H
 
 #include "ipc.h"
+#include "ipc_table.h"
 #include "ring.h"
 #include "spare.h"
 
 #define FDS_MAX 64
 #define CALL_ARGS_INLINE 160
-
-/* What a table of streams holds; first member of struct ipc_stream and struct ipc_call. */
-struct slot {
-	struct slot *next;
-	uint32_t id;
-};
-
-/* Streams by number. Numbers of one side go up by two, so their lower bits spread well. */
-struct table {
-	struct slot **buckets;
-	size_t size; /* a power of two */
-	size_t count;
-};
 
 struct dispatch {
 	const struct ipc_service *service;
@@ -42,6 +30,7 @@ struct ipc {
 	uint64_t frames;             /* replies received, all connections */
 	struct dispatch **dispatches;
 	size_t dispatch_count;
+	struct ipc_conn *local; /* of requests that came another way (ipc_serve); NULL: none yet */
 };
 
 struct ipc_listener {
@@ -103,6 +92,10 @@ struct ipc_stream {
 	void (*ended)(struct ipc_stream *s, void *ctx);
 	void (*on_credit)(struct ipc_stream *s, void *ctx);
 	void *ctx;
+	const char *method;
+	ipc_answer_cb *answered; /* of ipc_serve */
+	void *answered_ctx;
+	unsigned flags;
 	int fd;
 };
 
@@ -126,10 +119,6 @@ struct ipc_call {
 
 /* ---- ipc_table.c ---- */
 
-struct slot *ipc_table_find(const struct table *t, uint32_t id); /* NULL: none */
-void ipc_table_insert(struct table *t, struct slot *s);
-void ipc_table_remove(struct table *t, struct slot *s); /* panics if it is not there */
-struct slot *ipc_table_any(const struct table *t);      /* NULL: empty */
 /* The same for the same service; lives as long as ipc. NULL for NULL. */
 struct dispatch *ipc_dispatch_of(struct ipc *ipc, const struct ipc_service *service);
 const struct ipc_method *ipc_dispatch_find(const struct dispatch *d, struct bytes name);

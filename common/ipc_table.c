@@ -1,5 +1,5 @@
 /*
- * ipc_table.c - streams by number, methods by name (contract: ipc_private.h)
+ * ipc_table.c - streams by number, methods by name (contract: ipc_table.h, ipc_private.h)
  */
 #include "ipc_private.h"
 
@@ -127,4 +127,10 @@ ipc_dispatch_find(const struct dispatch *d, struct bytes name)
 		if (bytes_is(name, d->buckets[at]->name))
 			return d->buckets[at];
 	return NULL;
+}
+
+const struct ipc_method *
+ipc_method_find(struct ipc *ipc, const struct ipc_service *service, struct bytes name)
+{
+	return ipc_dispatch_find(ipc_dispatch_of(ipc, service), name);
 }

@@ -205,12 +205,39 @@ encode_value(const struct field *f, const void *member, struct buf *out)
 	}
 }
 
+static bool
+is_left_out(const struct field *f, const void *member)
+{
+	if (!(f->flags & FIELD_WIREOMIT))
+		return false;
+	switch (f->kind) {
+	case FIELD_BOOL:
+		return !*(const bool *)member;
+	case FIELD_INT:
+	case FIELD_DURATION:
+		return *(const int64_t *)member == 0;
+	case FIELD_UINT:
+		return *(const uint64_t *)member == 0;
+	case FIELD_FLOAT:
+		return *(const double *)member == 0;
+	default:
+		return ((const struct bytes *)member)->size == 0;
+	}
+}
+
 void
 schema_encode(const struct schema *s, const void *in, struct buf *out)
 {
-	mp_put_map(out, (uint32_t)s->count);
+	uint32_t pairs = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+		pairs += !is_left_out(&s->fields[i], (const char *)in + s->fields[i].offset);
+	mp_put_map(out, pairs);
 	for (size_t i = 0; i < s->count; i++) {
 		const struct field *f = &s->fields[i];
+
+		if (is_left_out(f, (const char *)in + f->offset))
+			continue;
 		mp_put_str(out, f->name, f->name_size);
 		encode_value(f, (const char *)in + f->offset, out);
 	}

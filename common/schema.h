@@ -44,11 +44,12 @@ enum field_kind {
 #define FIELD_OMIT (1u << 0)    /* left out of JSON when zero, empty or nil */
 #define FIELD_NONNULL (1u << 1) /* a nil list or map is shown as [] or {} in JSON, not null */
 #define FIELD_REQUIRED (1u << 2)
-#define FIELD_TEXT (1u << 3)     /* a duration is text in JSON output ("10s"); input always takes both */
-#define FIELD_HIDDEN (1u << 4)   /* on the wire only: never in JSON output */
-#define FIELD_NOINPUT (1u << 5)  /* never taken from JSON: an unknown field there */
-#define FIELD_IGNORED (1u << 6)  /* JSON input: accepted whatever its type, and dropped */
-#define FIELD_NOFILTER (1u << 7) /* not a selector of the filter language */
+#define FIELD_TEXT (1u << 3)      /* a duration is text in JSON output ("10s"); input always takes both */
+#define FIELD_HIDDEN (1u << 4)    /* on the wire only: never in JSON output */
+#define FIELD_NOINPUT (1u << 5)   /* never taken from JSON: an unknown field there */
+#define FIELD_IGNORED (1u << 6)   /* JSON input: accepted whatever its type, and dropped */
+#define FIELD_NOFILTER (1u << 7)  /* not a selector of the filter language */
+#define FIELD_WIREOMIT (1u << 11) /* left out of the msgpack map too when it is zero or empty */
 /* For the filter language, which checks values: */
 #define FIELD_BITS8 (1u << 8)  /* an unsigned number up to 255 */
 #define FIELD_BITS16 (1u << 9) /* up to 65535 */
@@ -140,7 +141,7 @@ struct schema {
 MUST_USE int schema_decode(const struct schema *s, struct bytes message, void *out, const char **error);
 /* The same from a cursor that stands before the map. */
 MUST_USE int schema_decode_at(const struct schema *s, struct mp *in, void *out, const char **error);
-/* Appends the C form as a map with all fields in table order. */
+/* Appends the C form as a map with all fields in table order (those with FIELD_WIREOMIT only when set). */
 void schema_encode(const struct schema *s, const void *in, struct buf *out);
 
 #define JSON_ERROR_MAX 512

@@ -168,6 +168,71 @@ lan_rtt(struct invocation *in, struct api *api)
 	return result;
 }
 
+/* Of "NODE.DATACENTER" among the elements of /v1/coordinate/datacenters. */
+static bool
+find_wan_coordinate(struct mp datacenters, const char *name, struct coordinate *out)
+{
+	const char *dot = strrchr(name, '.');
+	char node[512];
+	struct mp at;
+
+	if (dot == NULL || (size_t)(dot - name) >= sizeof node)
+		return false;
+	memcpy(node, name, (size_t)(dot - name));
+	node[dot - name] = '\0';
+	for (uint32_t n = json_elements(datacenters, &at); n > 0; n--, mp_skip(&at))
+		if (same_name(json_member_text(at, "Datacenter"), dot + 1))
+			return find_coordinate(json_member(at, "Coordinates"), node, out);
+	return false;
+}
+
+/* The agent's own node in the WAN pool. NULL: told. */
+static const char *
+own_wan_name(struct invocation *in, struct api *api)
+{
+	struct response response;
+	const char *name = NULL;
+	struct bytes node, datacenter;
+	struct mp config;
+
+	if (api_json_of(api, "/v1/agent/self", &response) == -1) {
+		command_fail("Unable to look up local node name: %s", response.error);
+	} else {
+		config = json_member(response.json, "Config");
+		node = json_member_text(config, "NodeName");
+		datacenter = json_member_text(config, "Datacenter");
+		name = region_printf(in->region, "%.*s.%.*s", (int)node.size, (const char *)node.data,
+		    (int)datacenter.size, (const char *)datacenter.data);
+	}
+	response_free(&response);
+	return name;
+}
+
+static int
+wan_rtt(struct invocation *in, struct api *api)
+{
+	const char *names[2] = {in->argv[0], in->argc == 2 ? in->argv[1] : own_wan_name(in, api)};
+	struct coordinate coordinates[2] = {{.dimensions = 0}};
+	struct response response;
+	int result = 0;
+
+	if (names[1] == NULL)
+		return 1;
+	for (int i = 0; i < 2; i++)
+		if (strchr(names[i], '.') == NULL)
+			return command_fail("Node names must be specified as <node name>.<datacenter> with -wan");
+	if (api_json_of(api, "/v1/coordinate/datacenters", &response) == -1)
+		result = command_fail("Error getting coordinates: %s", response.error);
+	for (int i = 0; result == 0 && i < 2; i++)
+		if (!find_wan_coordinate(response.json, names[i], &coordinates[i]))
+			result = command_fail("Could not find a coordinate for node \"%s\"", names[i]);
+	if (result == 0)
+		output_line("Estimated %s <-> %s rtt: %.3f ms (using WAN coordinates)", names[0], names[1],
+		    distance_ms(&coordinates[0], &coordinates[1]));
+	response_free(&response);
+	return result;
+}
+
 static int
 rtt_run(struct invocation *in)
 {
@@ -176,12 +241,10 @@ rtt_run(struct invocation *in)
 
 	if (in->argc < 1 || in->argc > 2)
 		return command_misuse(in, "One or two node names must be specified");
-	if (flags_bool(in->flags, "wan"))
-		return command_fail("rtt -wan is not supported by this version of consuld");
 	api = api_connect(in);
 	if (api == NULL)
 		return 1;
-	result = lan_rtt(in, api);
+	result = flags_bool(in->flags, "wan") ? wan_rtt(in, api) : lan_rtt(in, api);
 	api_free(api);
 	return result;
 }

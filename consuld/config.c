@@ -545,6 +545,12 @@ config_listen_at(const struct config *c, size_t i)
 }
 
 void
+config_set_servers(struct config *c, const char *servers)
+{
+	config_set_str(c, "consuld.servers", servers);
+}
+
+void
 config_set_run_dir(struct config *c, const char *run_dir)
 {
 	const char *data = config_str(c, "data_dir");

@@ -59,6 +59,8 @@ const char *config_notice(const struct config *c, size_t i);
 MUST_USE int config_prepare(struct config *c, struct config_error *e);
 /* Absolute. With -dev log and store live below it (RUN/raft, RUN/catalog), else below data_dir. */
 void config_set_run_dir(struct config *c, const char *run_dir);
+/* What consuld.conf says of servers: for catalogd. */
+void config_set_servers(struct config *c, const char *servers);
 /* Sets one of our own computed keys from consuld.conf ("consuld.catalog_map_size"). */
 void config_set_own(struct config *c, const char *name, const char *value);
 

@@ -727,45 +727,9 @@ harmless(const struct config *c, size_t row)
 	       strcmp(c->values[row]->text, "permissive") == 0;
 }
 
-/* Is this the address that we will have ourselves? */
-static bool
-is_own_address(const struct config *c, const char *text, bool wan)
-{
-	const char *own[] = {config_str(c, wan ? "advertise_addr_wan" : "advertise_addr"),
-	    config_str(c, wan ? "serf_wan" : "serf_lan"), config_str(c, "bind_addr")};
-	char with_port[128];
-
-	for (size_t i = 0; i < COUNTOF(own); i++) {
-		const bool v6 = strchr(own[i], ':') != NULL;
-
-		if (strcmp(text, own[i]) == 0)
-			return true;
-		snprintf(with_port, sizeof with_port, v6 ? "[%s]:%s" : "%s:%s", own[i],
-		    config_str(c, wan ? "ports.serf_wan" : "ports.serf_lan"));
-		if (strcmp(text, with_port) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
-warn_joins(struct config *c)
+warn_cluster(struct config *c)
 {
-	static const char *const keys[] = {"start_join", "retry_join", "start_join_wan", "retry_join_wan"};
-
-	for (size_t i = 0; i < COUNTOF(keys); i++)
-		for (size_t j = 0; j < config_list_count(c, keys[i]); j++) {
-			const char *text = config_list_at(c, keys[i], j);
-
-			if (!is_own_address(c, text, i >= 2))
-				texts_add(c, &c->warnings,
-				    "joining other nodes is not supported by this version of consuld: %s \"%s\" is not "
-				    "contacted",
-				    keys[i], text);
-		}
-	if (!config_bool(c, "server") && !c->fragments) /* fragments do not tell the role */
-		texts_add(c, &c->warnings,
-		    "client mode can not reach servers yet: joining is not supported by this version of consuld");
 	if (config_int(c, "bootstrap_expect") > 1)
 		texts_add(c, &c->warnings,
 		    "clusters of several servers are not supported by this version of consuld: there will be no "
@@ -791,7 +755,7 @@ check_supported(struct config *c, struct config_error *e)
 	if (config_list_count(c, "watches") > 0)
 		texts_add(c, &c->warnings, "watches are not supported by this version of consuld and are not run");
 	config_set_bool(c, "acl.enabled", false);
-	warn_joins(c);
+	warn_cluster(c);
 	return 0;
 }
 

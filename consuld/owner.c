@@ -102,6 +102,7 @@ owner_state_dirs(const struct table *t, const struct config *c, bool server, cha
 	    {"checkd", state, "/services", 0700},
 	    {"checkd", state, "/checks", 0700},
 	    {"checkd", state, "/checks/state", 0700},
+	    {"gossipd", state, "/serf", 0700},
 	};
 	char path[PATH_BYTES_MAX];
 	struct spawn_user user;

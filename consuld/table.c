@@ -17,6 +17,7 @@
 #include <syslog.h>
 
 #include "mem.h"
+#include "net.h"
 
 #define START_MS_DEFAULT (10 * 60 * 1000)
 
@@ -91,6 +92,7 @@ table_builtin(void)
 
 	t->run_dir = xstrdup("");
 	t->group = xstrdup("");
+	t->servers = xstrdup("");
 	for (size_t i = 0; i < COUNTOF(builtin); i++)
 		t->rows[t->count++] = (struct table_row){
 		    .name = xstrdup(builtin[i].name),
@@ -117,6 +119,7 @@ table_free(struct table *t)
 	}
 	free(t->run_dir);
 	free(t->group);
+	free(t->servers);
 	free(t);
 }
 
@@ -272,6 +275,26 @@ take_rows(const config_setting_t *list, struct table *t, char error[TABLE_ERROR_
 }
 
 static int
+take_servers(const config_setting_t *list, char **out, char error[TABLE_ERROR_MAX])
+{
+	if (config_setting_type(list) != CONFIG_TYPE_LIST && config_setting_type(list) != CONFIG_TYPE_ARRAY)
+		return refuse(list, error, "servers: a list of addresses with ports is wanted");
+	for (int i = 0; i < config_setting_length(list); i++) {
+		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
+		const char *text = config_setting_get_string(s);
+		union net_addr address;
+		char *all;
+
+		if (text == NULL || net_addr_parse_port(text, &address) == -1)
+			return refuse(list, error, "servers: not an address with a port: %s", text == NULL ? "" : text);
+		all = xasprintf("%s%s%s", *out, **out == '\0' ? "" : " ", text);
+		free(*out);
+		*out = all;
+	}
+	return 0;
+}
+
+static int
 take_root(const config_setting_t *root, struct table *t, char error[TABLE_ERROR_MAX])
 {
 	for (int i = 0; i < config_setting_length(root); i++) {
@@ -283,6 +306,8 @@ take_root(const config_setting_t *root, struct table *t, char error[TABLE_ERROR_
 			result = take_text(s, &t->run_dir, error);
 		} else if (strcmp(key, "group") == 0) {
 			result = take_text(s, &t->group, error);
+		} else if (strcmp(key, "servers") == 0) {
+			result = take_servers(s, &t->servers, error);
 		} else if (strcmp(key, "daemons") == 0) {
 			result = take_rows(s, t, error);
 		} else if (strcmp(key, "supervise") == 0) {

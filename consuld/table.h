@@ -33,6 +33,8 @@ struct table_row {
 struct table {
 	char *run_dir; /* "": DESIGN of the run directory decides */
 	char *group;   /* of the run directory and its sockets */
+	char *
+	    servers; /* addresses of servers, ADDRESS:PORT, separated by spaces: for a client that has no members to learn them from */
 	bool external; /* somebody else (systemd) starts the daemons */
 	size_t count;
 	struct table_row rows[TABLE_ROWS_MAX];

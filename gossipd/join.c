@@ -1,9 +1,7 @@
 /*
- * join.c - contacting nodes by address (contract: join.h; callers: main.c, serve.c)
+ * join.c - contacting nodes (contract: join.h; callers: background.c, serve.c)
  *
- * An address of our own is a success without a packet: the state that would be exchanged is our own. With any other node there is no conversation
- * yet; it is dialled all the same, so that the operator is told the truth about it: nobody there, or somebody whom this
- * version can not join.
+ * One address after the other: a name may stand for several, and each of them is contacted. With our own there is nothing to exchange.
  */
 #include "join.h"
 
@@ -12,37 +10,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "mem.h"
 #include "net.h"
+#include "resolve.h"
 
 struct join {
 	struct ev_loop *loop;
-	const struct self *self;
+	struct pool *pool;
 	char **addresses;
 	size_t count, next;
-	unsigned joined, failed;
+	struct swim_address targets[RESOLVE_ADDRESSES_MAX]; /* of the present one */
+	size_t target_count, target_next;
+	unsigned joined, others, failed;
 	struct buf errors; /* "\t* text\n" each */
-	union net_addr target;
-	ev_io io;
-	ev_timer timer; /* the attempt's limit; also begins the first one, out of the loop */
+	struct resolve *resolve;
+	struct contact *contact;
+	ev_timer begin; /* so that done never comes from within join_start */
 	join_done_cb *done;
 	void *ctx;
 };
 
-static void next_address(struct join *j);
+static void proceed(struct join *j);
 
-static const char *
-reason(int number)
+int
+join_target(const char *text, uint16_t default_port, struct swim_address *address, char *host, uint16_t *port)
 {
-	static char text[128];
+	const char *slash = strchr(text, '/');
+	union net_addr a;
 
-	snprintf(text, sizeof text, "%s", strerror(number));
-	if (text[0] >= 'A' && text[0] <= 'Z')
-		text[0] = (char)(text[0] | 0x20);
-	return text;
+	if (slash != NULL)
+		text = slash + 1;
+	if (net_addr_parse(text, default_port, &a) == 0 || net_addr_parse_port(text, &a) == 0) {
+		transport_address_of(&a, address);
+		return 1;
+	}
+	if (net_split_port(text, host, JOIN_HOST_MAX, port) == 0)
+		return host[0] == '\0' ? -1 : 0;
+	if (text[0] == '\0' || strchr(text, ':') != NULL || strlen(text) >= JOIN_HOST_MAX)
+		return -1;
+	memcpy(host, text, strlen(text) + 1);
+	*port = default_port;
+	return 0;
 }
 
 static void PRINTF_LIKE(2, 3) note_failure(struct join *j, const char *fmt, ...)
@@ -60,11 +69,11 @@ static void PRINTF_LIKE(2, 3) note_failure(struct join *j, const char *fmt, ...)
 static void
 join_free(struct join *j)
 {
-	if (ev_is_active(&j->io)) {
-		ev_io_stop(j->loop, &j->io);
-		close(j->io.fd);
-	}
-	ev_timer_stop(j->loop, &j->timer);
+	ev_timer_stop(j->loop, &j->begin);
+	if (j->resolve != NULL)
+		resolve_cancel(j->resolve);
+	if (j->contact != NULL)
+		pool_contact_cancel(j->contact);
 	for (size_t i = 0; i < j->count; i++)
 		free(j->addresses[i]);
 	free(j->addresses);
@@ -83,135 +92,113 @@ finish(struct join *j)
 	if (j->failed > 0)
 		snprintf(error, sizeof error, "%u error%s occurred:\n%.*s\n", j->failed, j->failed == 1 ? "" : "s",
 		    (int)MIN(j->errors.used, sizeof error - 64), (const char *)j->errors.data);
+	if (j->others > 0)
+		pool_joined(j->pool);
 	join_free(j);
 	done(ctx, joined, error);
 }
 
 static void
-attempt_over(struct join *j, int number)
+on_contacted(void *ctx, const char *error)
 {
-	char text[NET_ADDR_TEXT_MAX];
+	struct join *j = ctx;
+	char text[SWIM_ADDRESS_TEXT_MAX];
 
-	ev_io_stop(j->loop, &j->io);
-	close(j->io.fd);
-	ev_timer_stop(j->loop, &j->timer);
-	net_addr_text_port(&j->target, text);
-	if (number == ETIMEDOUT)
-		note_failure(j, "Failed to join %s: dial tcp %s: i/o timeout", text, text);
-	else if (number != 0)
-		note_failure(j, "Failed to join %s: dial tcp %s: connect: %s", text, text, reason(number));
-	else
-		note_failure(j,
-		    "Failed to join %s: clusters of several nodes are not supported by this version of consuld yet",
-		    text);
-	next_address(j);
+	j->contact = NULL;
+	if (error == NULL) {
+		j->joined++;
+		j->others++;
+	} else
+		note_failure(
+		    j, "Failed to join %s: %s", swim_address_text(&j->targets[j->target_next - 1], text), error);
+	proceed(j);
 }
 
 static void
-on_connected(struct ev_loop *loop UNUSED, ev_io *io, int events UNUSED)
+on_resolved(void *ctx, const struct swim_address *addresses, size_t count, const char *error)
 {
-	int number = 0;
-	socklen_t size = sizeof number;
+	struct join *j = ctx;
 
-	if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &number, &size) == -1)
-		number = errno;
-	attempt_over(io->data, number);
+	j->resolve = NULL;
+	j->target_count = count;
+	j->target_next = 0;
+	memcpy(j->targets, addresses, count * sizeof *addresses);
+	if (count == 0)
+		note_failure(j, "Failed to resolve %s: %s", j->addresses[j->next - 1], error);
+	proceed(j);
 }
 
-static void
-on_timer(struct ev_loop *loop, ev_timer *t, int events UNUSED)
+/* true: it goes on when the answer comes. */
+static bool
+target_begin(struct join *j, const struct swim_address *to)
 {
-	struct join *j = t->data;
+	char text[SWIM_ADDRESS_TEXT_MAX];
 
-	ev_timer_stop(loop, t);
-	if (ev_is_active(&j->io))
-		attempt_over(j, ETIMEDOUT);
-	else
-		next_address(j);
+	if (swim_address_equal(to, &pool_self(j->pool)->address)) {
+		j->joined++;
+		return false;
+	}
+	j->contact = pool_contact(j->pool, to, on_contacted, j);
+	if (j->contact == NULL)
+		note_failure(j, "Failed to join %s: too many exchanges are under way", swim_address_text(to, text));
+	return j->contact != NULL;
 }
 
-/* 0, or -1 with the failure noted. */
-static int
-resolve(struct join *j, const char *address)
+static bool
+address_begin(struct join *j, const char *text)
 {
-	char host[256];
+	char host[JOIN_HOST_MAX];
 	uint16_t port;
+	int n = join_target(text, pool_self(j->pool)->address.port, &j->targets[0], host, &port);
 
-	if (net_addr_parse(address, j->self->port, &j->target) == 0 || net_addr_parse_port(address, &j->target) == 0)
-		return 0;
-	if (net_split_port(address, host, sizeof host, &port) == -1) {
-		snprintf(host, sizeof host, "%s", address);
-		port = j->self->port;
-	}
-	if (strcmp(host, "localhost") == 0 && net_addr_parse("127.0.0.1", port, &j->target) == 0)
-		return 0;
-	note_failure(
-	    j, "Failed to resolve %s: only addresses are understood by this version of consuld, not names", address);
-	return -1;
-}
-
-/* true: goes on when the socket tells. */
-static bool
-dial(struct join *j)
-{
-	int fd = socket(j->target.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	char text[NET_ADDR_TEXT_MAX];
-
-	if (fd != -1 && (connect(fd, &j->target.sa, net_addr_len(&j->target)) == 0 || errno == EINPROGRESS)) {
-		ev_io_init(&j->io, on_connected, fd, EV_WRITE);
-		j->io.data = j;
-		ev_io_start(j->loop, &j->io);
-		ev_timer_set(&j->timer, JOIN_TIMEOUT_S, 0.);
-		ev_timer_start(j->loop, &j->timer);
-		return true;
-	}
-	net_addr_text_port(&j->target, text);
-	note_failure(j, "Failed to join %s: dial tcp %s: connect: %s", text, text, reason(errno));
-	if (fd != -1)
-		close(fd);
-	return false;
-}
-
-static bool
-is_self(const struct join *j)
-{
-	char text[NET_ADDR_TEXT_MAX];
-
-	return net_addr_port(&j->target) == j->self->port &&
-	       strcmp(net_addr_text(&j->target, text), j->self->address) == 0;
+	j->target_next = 0;
+	j->target_count = n == 1;
+	if (n == -1)
+		note_failure(j, "Failed to resolve %s: it is neither an address nor a name", text);
+	if (n != 0)
+		return false;
+	j->resolve = resolve_start(j->loop, host, port, on_resolved, j);
+	if (j->resolve == NULL)
+		note_failure(j, "Failed to resolve %s: %s", text, strerror(errno));
+	return j->resolve != NULL;
 }
 
 static void
-next_address(struct join *j)
+proceed(struct join *j)
 {
-	while (j->next < j->count) {
-		const char *address = j->addresses[j->next++];
-
-		if (resolve(j, address) == -1)
-			continue;
-		if (is_self(j))
-			j->joined++;
-		else if (dial(j))
+	for (;;) {
+		if (j->target_next < j->target_count) {
+			if (target_begin(j, &j->targets[j->target_next++]))
+				return;
+		} else if (j->next == j->count) {
+			finish(j);
+			return;
+		} else if (address_begin(j, j->addresses[j->next++]))
 			return;
 	}
-	finish(j);
+}
+
+static void
+on_begin(struct ev_loop *loop UNUSED, ev_timer *t, int events UNUSED)
+{
+	proceed(t->data);
 }
 
 struct join *
-join_start(struct ev_loop *loop, const struct self *self, const char *const *addresses, size_t count,
-    join_done_cb *done, void *ctx)
+join_start(
+    struct ev_loop *loop, struct pool *pool, const char *const *addresses, size_t count, join_done_cb *done, void *ctx)
 {
 	struct join *j = xcalloc(1, sizeof *j);
 
-	*j = (struct join){.loop = loop, .self = self, .done = done, .ctx = ctx};
+	*j = (struct join){.loop = loop, .pool = pool, .done = done, .ctx = ctx};
 	j->count = MIN(count, JOIN_ADDRESSES_MAX);
 	j->addresses = xcalloc(j->count + 1, sizeof *j->addresses);
 	for (size_t i = 0; i < j->count; i++)
 		j->addresses[i] = xstrdup(addresses[i]);
 	buf_init(&j->errors, JOIN_ERROR_MAX);
-	ev_timer_init(&j->timer, on_timer, 0., 0.);
-	j->timer.data = j;
-	ev_timer_start(loop, &j->timer);
+	ev_timer_init(&j->begin, on_begin, 0., 0.);
+	j->begin.data = j;
+	ev_timer_start(loop, &j->begin);
 	return j;
 }
 

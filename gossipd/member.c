@@ -1,5 +1,5 @@
 /*
- * member.c - this node as a member of its pools (contract: member.h; callers: main.c, serve.c)
+ * member.c - this node as a member of its pools (contract: member.h; callers: pool.c, serve.c)
  */
 #include "member.h"
 
@@ -8,23 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "duration.h"
 #include "log.h"
+#include "mem.h"
+#include "net.h"
 #include "version.h"
 
-/* What the reference's 1.21 announces, and we speak. */
-#define PROTOCOL_MIN 1
-#define PROTOCOL_MAX 5
-#define PROTOCOL_CUR 2
-#define DELEGATE_MIN 2
-#define DELEGATE_MAX 5
-#define DELEGATE_CUR 4
+/* What the reference's 1.21 announces, and we speak: protocol from, to, spoken; the same of serf's layer. */
+const uint8_t self_vsn[GOSSIP_VSN_BYTES] = {1, 5, 2, 2, 5, 4};
+
 #define CONSUL_PROTOCOL_MIN "2"
 #define CONSUL_PROTOCOL_MAX "3"
-
-/* A node that has measured nothing: as far as the model may err, at a height of 10 microseconds. */
-#define COORDINATE_DIMENSIONS 8
-#define COORDINATE_ERROR 1.5
-#define COORDINATE_HEIGHT 10e-6
 
 /* To be called in the order of the names. */
 static void PRINTF_LIKE(3, 4) add_tag(struct self *s, const char *name, const char *fmt, ...)
@@ -74,10 +68,15 @@ server_tags(struct self *s, const struct conf *c)
 static void
 client_tags(struct self *s, const struct conf *c)
 {
+	int64_t forgotten_after = conf_duration(c, "advertise_reconnect_timeout", 0);
+	char text[DURATION_TEXT_MAX];
+
 	add_tag(s, "build", "%s:%s", conf_str(c, "consuld.version", CONSULD_COMPAT_VERSION),
 	    conf_str(c, "consuld.revision", ""));
 	add_tag(s, "dc", "%s", conf_str(c, "datacenter", "dc1"));
 	add_tag(s, "id", "%s", conf_str(c, "node_id", ""));
+	if (forgotten_after > 0)
+		add_tag(s, "rc_tm", "%s", duration_format(forgotten_after, text));
 	add_tag(s, "role", "node");
 	add_tag(s, "segment", "%s", "");
 	add_tag(s, "vsn", "%" PRId64, conf_int(c, "protocol", 2));
@@ -85,60 +84,93 @@ client_tags(struct self *s, const struct conf *c)
 	add_tag(s, "vsn_min", CONSUL_PROTOCOL_MIN);
 }
 
-void
-self_init(struct self *s, const struct conf *c, bool wan)
+static int
+address_parse(const char *text, uint16_t port, struct swim_address *out)
+{
+	union net_addr a;
+
+	if (net_addr_parse(text, port, &a) == -1)
+		return -1;
+	if (a.sa.sa_family == AF_INET)
+		swim_address_of(bytes_of(&a.in.sin_addr, 4), port, port, out);
+	else
+		swim_address_of(bytes_of(&a.in6.sin6_addr, 16), port, port, out);
+	return 0;
+}
+
+int
+self_init(struct self *s, const struct conf *c, bool wan, const char **why)
 {
 	const char *lan_address = conf_str(c, "advertise_addr", "127.0.0.1"),
 		   *wan_address = conf_str(c, "advertise_addr_wan", "");
+	uint16_t port = (uint16_t)(wan ? conf_int(c, "ports.serf_wan", 8302) : conf_int(c, "ports.serf_lan", 8301));
+	int length;
 
-	*s = (struct self){.wan = wan, .status = MEMBER_ALIVE};
-	if (wan)
-		snprintf(
-		    s->name, sizeof s->name, "%s.%s", conf_str(c, "node_name", ""), conf_str(c, "datacenter", "dc1"));
-	else
-		snprintf(s->name, sizeof s->name, "%s", conf_str(c, "node_name", ""));
-	snprintf(s->address, sizeof s->address, "%s", wan && wan_address[0] != '\0' ? wan_address : lan_address);
-	s->port = (uint16_t)(wan ? conf_int(c, "ports.serf_wan", 8302) : conf_int(c, "ports.serf_lan", 8301));
+	*s = (struct self){.wan = wan};
+	length = snprintf(s->name, sizeof s->name, "%s%s%s", conf_str(c, "node_name", ""), wan ? "." : "",
+	    wan ? conf_str(c, "datacenter", "dc1") : "");
+	if (length >= (int)sizeof s->name) {
+		*why = "the node's name is too long";
+		return -1;
+	}
+	if (address_parse(wan && wan_address[0] != '\0' ? wan_address : lan_address, port, &s->address) == -1) {
+		*why = "the advertised address is not an IP address";
+		return -1;
+	}
 	if (conf_bool(c, "server", false))
 		server_tags(s, c);
 	else
 		client_tags(s, c);
+	return 0;
 }
 
-void
-self_encode(const struct self *s, struct buf *out)
+int
+self_meta_put(const struct self *s, struct buf *out)
 {
 	struct buf tags = BUF_INIT(MEMBER_TAGS_MAX * (MEMBER_TAG_VALUE_MAX + 64));
-	struct member m = {
-	    .name = bytes_str(s->name),
-	    .addr = bytes_str(s->address),
-	    .port = s->port,
-	    .status = s->status,
-	    .protocol_min = PROTOCOL_MIN,
-	    .protocol_max = PROTOCOL_MAX,
-	    .protocol_cur = PROTOCOL_CUR,
-	    .delegate_min = DELEGATE_MIN,
-	    .delegate_max = DELEGATE_MAX,
-	    .delegate_cur = DELEGATE_CUR,
-	};
+	int result;
 
 	mp_put_map(&tags, (uint32_t)s->tag_count);
 	for (size_t i = 0; i < s->tag_count; i++)
 		mp_put_kv_cstr(&tags, s->tags[i].name, s->tags[i].value);
-	m.tags = buf_bytes(&tags);
-	schema_encode(&member_schema, &m, out);
+	result = serf_meta_put(buf_bytes(&tags), out);
+	buf_free(&tags);
+	return result;
+}
+
+void
+member_encode(const struct serf_member *m, struct buf *out)
+{
+	struct buf tags = BUF_INIT(2 * GOSSIP_META_MAX);
+	char ip[SWIM_ADDRESS_TEXT_MAX];
+	struct member w = {
+	    .name = bytes_str(m->name),
+	    .addr = bytes_str(swim_ip_text(&m->address, ip)),
+	    .port = m->address.port,
+	    .status = m->status,
+	    .protocol_min = m->vsn[0],
+	    .protocol_max = m->vsn[1],
+	    .protocol_cur = m->vsn[2],
+	    .delegate_min = m->vsn[3],
+	    .delegate_max = m->vsn[4],
+	    .delegate_cur = m->vsn[5],
+	};
+
+	serf_tags_put(m->meta, &tags);
+	w.tags = buf_bytes(&tags);
+	schema_encode(&member_schema, &w, out);
 	buf_free(&tags);
 }
 
 void
-coordinate_encode_origin(struct buf *out)
+coordinate_encode(const struct coordinate_point *p, struct buf *out)
 {
 	struct buf vec = BUF_INIT(256);
-	struct coordinate c = {.error = COORDINATE_ERROR, .height = COORDINATE_HEIGHT};
+	struct coordinate c = {.error = p->error, .adjustment = p->adjustment, .height = p->height};
 
 	mp_put_array(&vec, COORDINATE_DIMENSIONS);
 	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
-		mp_put_float(&vec, 0.);
+		mp_put_float(&vec, p->vec[i]);
 	c.vec = buf_bytes(&vec);
 	schema_encode(&coordinate_schema, &c, out);
 	buf_free(&vec);

@@ -42,6 +42,11 @@ void ui_services(struct request *r);
 
 void acl_disabled(struct request *r);
 
+void event_fire(struct request *r);
+void event_list(struct request *r);
+void operator_keyring(struct request *r);
+void coordinate_datacenters(struct request *r);
+
 void agent_self(struct request *r);
 void agent_host(struct request *r);
 void agent_version(struct request *r);

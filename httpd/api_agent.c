@@ -153,6 +153,7 @@ self_reply(struct exchange *x, const struct self *s)
 	count++;
 	count += put_stats(&stats, "consul", &s->part[SELF_CATALOG], "consul");
 	count += put_stats(&stats, "raft", &s->part[SELF_CATALOG], "raft");
+	count += put_stats(&stats, "catalogd", &s->part[SELF_CATALOG], "catalogd");
 	put_runtime_stats(&stats);
 	count++;
 	count += put_stats(&stats, "serf_lan", &s->part[SELF_GOSSIP_STATS], "serf_lan");

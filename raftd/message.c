@@ -83,8 +83,9 @@ void
 configuration_encode(const struct configuration *c, struct buf *out)
 {
 	char id[UUID_TEXT_SIZE];
+	bool tagged = !raft_id_is_none(c->cluster);
 
-	mp_put_map(out, 1);
+	mp_put_map(out, tagged ? 2 : 1);
 	mp_put_cstr(out, "Servers");
 	mp_put_array(out, (uint32_t)c->count);
 	for (size_t i = 0; i < c->count; i++) {
@@ -93,14 +94,22 @@ configuration_encode(const struct configuration *c, struct buf *out)
 		mp_put_kv_cstr(out, "ID", raft_id_format(c->members[i].id, id));
 		mp_put_kv_cstr(out, "Address", c->members[i].address);
 	}
+	if (tagged)
+		mp_put_kv_cstr(out, "Cluster", raft_id_format(c->cluster, id));
 }
 
 int
 configuration_decode(struct bytes data, struct configuration *out)
 {
 	struct mp map = mp_of(data), servers;
+	struct bytes cluster = mp_find_str(data, "Cluster");
+	char text[UUID_TEXT_SIZE];
 
 	out->count = 0;
+	out->cluster = (struct raft_id){0};
+	if (cluster.size > 0 &&
+	    (bytes_to_str(cluster, text, sizeof text) == -1 || raft_id_parse(text, &out->cluster) == -1))
+		return -1;
 	if (mp_peek(&map) != MP_MAP || !mp_find(map, "Servers", &servers))
 		return -1;
 	for (uint32_t left = mp_array(&servers); left > 0; left--) {

@@ -25,6 +25,7 @@ struct member {
 struct configuration {
 	struct member members[RAFT_MEMBERS_MAX];
 	size_t count;
+	struct raft_id cluster; /* which cluster's; none: made before there were such tags */
 };
 
 /* UUID text (hex in any case); -1: not one, or all zero. */
@@ -35,7 +36,7 @@ char *raft_id_format(struct raft_id id, char out[UUID_TEXT_SIZE]);
 void raft_id_to_bytes(struct raft_id id, uint8_t out[16]);
 struct raft_id raft_id_from_bytes(const uint8_t bytes[16]);
 
-/* msgpack {Servers: [{Suffrage, ID, Address}]}, Suffrage 0: voter, 1: not. */
+/* msgpack {Servers: [{Suffrage, ID, Address}], Cluster}, Suffrage 0: voter, 1: not. */
 void configuration_encode(const struct configuration *c, struct buf *out);
 /* -1: not a configuration. */
 MUST_USE int configuration_decode(struct bytes data, struct configuration *out);

@@ -76,8 +76,8 @@ node_log_role(struct node *n)
 	n->term_told = term;
 }
 
-static NORETURN void
-disk_failed(const struct node *n, const char *what)
+NORETURN void
+node_disk_failed(const struct node *n, const char *what)
 {
 	fatal(MODULE, "%s: %s; what the log holds is not known any more, starting again", n->log_path, what);
 }
@@ -123,9 +123,8 @@ on_space_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 
 /* ---- saving ---- */
 
-/* Entries that Raft appended by itself: no-ops. */
-static void
-noop_take(struct node *n)
+void
+node_noop_take(struct node *n)
 {
 	uint64_t index = raft_noop(n->raft);
 
@@ -138,7 +137,7 @@ on_saved(struct node *n)
 {
 	wal_synced(n->wal);
 	raft_save_done(n->raft);
-	noop_take(n);
+	node_noop_take(n);
 	tail_trim(n->tail, raft_stable(n->raft), TAIL_KEEP_BYTES);
 }
 
@@ -152,7 +151,7 @@ node_synced(void *ctx, int error)
 		fatalx(MODULE, "the sync helper has ended");
 	if (error != 0) {
 		errno = error;
-		disk_failed(n, "fdatasync");
+		node_disk_failed(n, "fdatasync");
 	}
 	ev_timer_stop(n->loop, &n->slow);
 	if (n->slow_told)
@@ -212,13 +211,14 @@ save(struct node *n)
 	}
 	if (wal_batch_write(n->wal) == -1) {
 		if (!node_is_space_error(errno))
-			disk_failed(n, "write");
+			node_disk_failed(n, "write");
 		raft_save_failed(n->raft);
 		n->write_blocked = true;
 		space_lost(n, strerror(errno));
 		return false;
 	}
-	n->pending_bytes -= MIN(bytes, n->pending_bytes);
+	/* what was cut off meanwhile was counted, too */
+	n->pending_bytes = s.last == tail_last(n->tail) ? 0 : n->pending_bytes - MIN(bytes, n->pending_bytes);
 	n->snapshot_bytes += bytes;
 	if (!ev_is_active(&n->snapshot_timer))
 		ev_timer_again(n->loop, &n->snapshot_timer);
@@ -240,7 +240,7 @@ on_mark(struct ev_loop *loop, struct ev_timer *w, int events)
 	wal_prepare(n->wal);
 	if (wal_mark(n->wal) == -1) {
 		if (!node_is_space_error(errno))
-			disk_failed(n, "write");
+			node_disk_failed(n, "write");
 		return;
 	}
 	if (wal_needs_sync(n->wal))
@@ -249,27 +249,17 @@ on_mark(struct ev_loop *loop, struct ev_timer *w, int events)
 
 /* ---- the turn ---- */
 
-static void
-messages_send(struct node *n)
-{
-	struct raft_message m;
-
-	/* one voter needs nobody; the transport between servers comes with the cluster */
-	while (raft_message(n->raft, &m))
-		continue;
-}
-
 void
 node_time(struct node *n)
 {
 	raft_time(n->raft, (uint64_t)boottime_now().ns);
 }
 
-/* A leader that is the only voter has nothing to wait for: an idle server sleeps. */
+/* A leader that is the only member has nothing to wait for: an idle server sleeps. */
 static void
 ticks_arm(struct node *n)
 {
-	bool wanted = raft_voter_count(n->raft) > 1 ||
+	bool wanted = raft_configuration(n->raft)->count > 1 ||
 		      (n->served && raft_role(n->raft) != RAFT_LEADER && raft_is_voter(n->raft, n->self));
 
 	if (wanted && !ev_is_active(&n->tick))
@@ -286,6 +276,8 @@ on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 
 	(void)events;
 	node_time(n);
+	node_install_turn(n);
+	node_recover_turn(n);
 	/* without syncs a save is done at once and may lead to the next: vote, no-op, commit */
 	while (save(n)) {
 		saved = true;
@@ -297,7 +289,7 @@ on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 		ev_timer_stop(loop, &n->mark);
 		ev_timer_start(loop, &n->mark);
 	}
-	messages_send(n);
+	node_messages_send(n);
 	node_log_role(n);
 	ticks_arm(n);
 	n->ops->turned(n->ctx);
@@ -314,6 +306,12 @@ on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 	node_lead_tick(n);
 }
 
+bool
+node_is_backlogged(const struct node *n, size_t bytes)
+{
+	return n->pending_bytes + bytes > PENDING_BYTES_MAX;
+}
+
 enum node_refusal
 node_propose(struct node *n, uint64_t term, const struct bytes *data, size_t count, uint64_t *index)
 {
@@ -325,7 +323,7 @@ node_propose(struct node *n, uint64_t term, const struct bytes *data, size_t cou
 		return NODE_TERM_CHANGED;
 	for (size_t i = 0; i < count; i++)
 		bytes += data[i].size;
-	if (n->pending_bytes + bytes > PENDING_BYTES_MAX || pending_entries(n) + count > PENDING_ENTRIES_MAX)
+	if (node_is_backlogged(n, bytes) || pending_entries(n) + count > PENDING_ENTRIES_MAX)
 		return NODE_TOO_MUCH;
 	if (n->no_space)
 		return NODE_NO_SPACE;
@@ -420,6 +418,15 @@ replay_is_long(const struct node *n)
 	return n->replay_ns >= REPLAY_NS_MAX || n->snapshot_bytes >= REPLAY_BYTES_MAX;
 }
 
+/* A new snapshot would remove what a follower is being sent. */
+static bool
+oldest_is_sent(const struct node *n)
+{
+	size_t count = snapshots_count(n->snapshots);
+
+	return count >= SNAPSHOTS_KEPT && raft_snapshot_used(n->raft, snapshots_at(n->snapshots, count - 1)->index);
+}
+
 static void
 on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 {
@@ -436,7 +443,8 @@ on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 		ev_timer_stop(loop, w); /* the next save starts it again */
 		return;
 	}
-	if (n->snapshotting || snapshots_busy(n->snapshots) || ev_now(loop) < n->snapshot_retry)
+	if (n->snapshotting || snapshots_busy(n->snapshots) || n->install != INSTALL_NONE ||
+	    ev_now(loop) < n->snapshot_retry || oldest_is_sent(n))
 		return;
 	if (!(look && entries >= n->snapshot_threshold) && !replay_is_long(n))
 		return;
@@ -445,8 +453,8 @@ on_snapshot_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 	n->ops->snapshot_wanted(n->ctx);
 }
 
-static void
-log_shorten(struct node *n)
+void
+node_log_shorten(struct node *n)
 {
 	uint64_t index = node_snapshot_index(n);
 	int dropped;
@@ -478,16 +486,16 @@ on_snapshot_saved(void *ctx, const char *error)
 	n->replay_ns_wanted = 0;
 	node_snapshot_tell(n);
 	log_info(MODULE, "snapshot complete up to: index=%" PRIu64, node_snapshot_index(n));
-	log_shorten(n);
+	node_log_shorten(n);
 }
 
 void
 node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term)
 {
 	struct snapshot_meta meta = {.index = index, .term = term, .time_ms = (uint64_t)(walltime_ns() / NS_PER_MS)};
-	const struct node_configuration *configuration;
+	struct node_configuration configuration;
 
-	if (index <= node_snapshot_index(n) || index > node_deliverable(n) ||
+	if (n->install != INSTALL_NONE || index <= node_snapshot_index(n) || index > node_deliverable(n) ||
 	    (index >= raft_log(n->raft)->base_index && terms_at(raft_log(n->raft), index) != term)) {
 		log_warnx(MODULE,
 		    "snapshot of the state machine not taken, it is not one of this log: index=%" PRIu64
@@ -497,12 +505,14 @@ node_snapshot_take(struct node *n, int fd, uint64_t index, uint64_t term)
 		node_snapshot_failed(n);
 		return;
 	}
-	log_info(MODULE, "starting snapshot up to: index=%" PRIu64, index);
-	configuration = node_configuration_at(n, index);
-	if (configuration != NULL) {
-		meta.configuration = configuration->content;
-		meta.configuration_index = configuration->index;
+	if (node_configuration_read(n, index, &configuration) == -1) {
+		close(fd);
+		node_snapshot_failed(n);
+		return;
 	}
+	log_info(MODULE, "starting snapshot up to: index=%" PRIu64, index);
+	meta.configuration = configuration.content;
+	meta.configuration_index = configuration.index;
 	memcpy(meta.log_id, n->log_id, sizeof meta.log_id);
 	snapshots_save(n->snapshots, fd, &meta, on_snapshot_saved, n);
 }
@@ -525,15 +535,15 @@ node_snapshots(struct node *n)
 struct node_status
 node_status(const struct node *n)
 {
-	return (struct node_status){
-	    raft_role(n->raft), raft_term(n->raft), raft_leader(n->raft), n->no_space, raft_lease_until(n->raft)};
+	return (struct node_status){raft_role(n->raft), raft_term(n->raft), raft_leader(n->raft), n->no_space,
+	    n->lease_hidden ? 0 : raft_lease_until(n->raft), n->addresses_version};
 }
 
 /* Not each round that makes it longer: only when half of what was told is over. */
 bool
 node_lease_is_news(const struct node *n, uint64_t told)
 {
-	uint64_t now = raft_lease_until(n->raft), half = (uint64_t)n->tick_ns * LEASE_TICKS / 2;
+	uint64_t now = node_status(n).lease_until, half = (uint64_t)n->tick_ns * LEASE_TICKS / 2;
 
 	return now < told || (now > told && told < (uint64_t)boottime_now().ns + half);
 }
@@ -610,14 +620,6 @@ node_configuration_index(const struct node *n)
 	const struct node_configuration *latest = node_configuration_at(n, UINT64_MAX);
 
 	return latest == NULL ? 0 : latest->index;
-}
-
-const char *
-node_address_of(const struct node *n, struct raft_id id)
-{
-	const struct member *m = configuration_find(node_configuration(n), id);
-
-	return m == NULL ? "" : m->address;
 }
 
 /* ---- hooks ---- */

@@ -31,6 +31,11 @@ struct node_ops {
 	 * could lead instead, and while the log grows.
 	 */
 	void (*ping)(void *ctx);
+	/*
+	 * Nobody reads under a lease that this server had: all know that it has none, or what they know of is over. What could let another server lead
+	 * within the lease waits for that.
+	 */
+	bool (*lease_is_free)(void *ctx);
 };
 
 /*
@@ -73,6 +78,7 @@ struct node_status {
 	struct raft_id leader;
 	bool no_space;
 	uint64_t lease_until; /* CLOCK_BOOTTIME in ns, as raft_lease_until() */
+	uint64_t addresses_version;
 };
 struct node_status node_status(const struct node *n);
 /* Whoever was told that lease_until should be told the present one. */
@@ -92,6 +98,47 @@ const struct configuration *node_configuration(const struct node *n);
 uint64_t node_configuration_index(const struct node *n);
 /* Empty: not known. */
 const char *node_address_of(const struct node *n, struct raft_id id);
+
+/* ---- other servers ---- */
+
+#define NODE_ERROR_MAX 512
+
+/* A socket that another server dialled; owned from now on. peer: for the log. */
+void node_accept(struct node *n, int fd, const char *peer);
+/* Where members are, by whoever knows: replaces what was told before. count: up to RAFT_MEMBERS_MAX. */
+void node_addresses_tell(struct node *n, const struct member *members, size_t count);
+/* Milliseconds since the leader was last heard of; 0: this is the leader; UINT64_MAX: never. */
+uint64_t node_silence_ms(const struct node *n);
+
+/*
+ * The log's first entry, in a server that belongs to no cluster: these are its voters, this server among them. Each of them may be told the same.
+ * -1: error says why not.
+ */
+MUST_USE int node_bootstrap(struct node *n, const struct configuration *voters, char error[NODE_ERROR_MAX]);
+
+enum node_change { NODE_ADD_VOTER, NODE_ADD_NONVOTER, NODE_PROMOTE, NODE_DEMOTE, NODE_REMOVE };
+const char *node_change_name(enum node_change change); /* "AddVoter" ... */
+enum node_changing {
+	NODE_CHANGE_DONE,    /* *index: of the entry, to be committed; 0: it is so already */
+	NODE_CHANGE_WAIT,    /* not yet: something else is under way; ask again in a later turn */
+	NODE_CHANGE_REFUSED, /* error says why */
+};
+/* member: its ID; address where it is added (or has another one now). */
+MUST_USE enum node_changing node_change(
+    struct node *n, enum node_change change, const struct member *member, uint64_t *index, char error[NODE_ERROR_MAX]);
+/* Nobody asks again for a change that had to wait. */
+void node_change_end(struct node *n);
+/* Hands leadership to this voter; none: the one that is furthest. -1: error says why not. What comes of it shows in the status. */
+MUST_USE int node_transfer(struct node *n, struct raft_id to, char error[NODE_ERROR_MAX]);
+bool node_transferring(const struct node *n);
+/* Index of the last entry that is known to be committed; its term or that of another entry, 0: not in the log. */
+uint64_t node_commit(const struct node *n);
+uint64_t node_term_at(const struct node *n, uint64_t index);
+/* The newest configuration that is committed, as far as the log has it. */
+uint64_t node_configuration_committed_index(const struct node *n);
+/* Reads that trust no clock: see raft_read_begin and raft_round. */
+MUST_USE uint64_t node_read_begin(struct node *n, uint64_t *index);
+uint64_t node_round(const struct node *n);
 
 struct snapshots *node_snapshots(struct node *n);
 /* The state machine's snapshot has come: fd is owned from now on. */

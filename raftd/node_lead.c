@@ -44,9 +44,8 @@ node_answered(struct node *n)
 	fitness_tell(n);
 }
 
-/* The voter that is furthest, of those that were heard of lately. */
-static struct raft_id
-successor(const struct node *n)
+struct raft_id
+node_successor(const struct node *n)
 {
 	const struct raft_configuration *c = raft_configuration(n->raft);
 	struct raft_progress p, best = {0};
@@ -64,7 +63,7 @@ successor(const struct node *n)
 static void
 hand_on(struct node *n)
 {
-	struct raft_id to = successor(n);
+	struct raft_id to = node_successor(n);
 	char text[UUID_TEXT_SIZE];
 
 	if (!raft_transfer(n->raft, to))

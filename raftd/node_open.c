@@ -217,26 +217,34 @@ configuration_log(const struct node *n)
 	buf_free(&text);
 }
 
+int
+node_bootstrap_write(struct node *n, const struct configuration *first)
+{
+	static const uint8_t nobody[WAL_ID_BYTES];
+	struct buf data = BUF_INIT(64 * 1024);
+	int result;
+
+	configuration_encode(first, &data);
+	wal_batch_begin(n->wal, 1, nobody);
+	wal_batch_entry(n->wal, 1, 1, WAL_CONFIGURATION, buf_bytes(&data));
+	buf_free(&data);
+	result = wal_batch_write(n->wal) == -1 ? -1 : wal_sync(n->wal);
+	n->fresh |= result == 0;
+	return result;
+}
+
 /* An empty log and nobody else to ask: this server alone is the cluster. */
 static int
 bootstrap(struct node *n)
 {
-	static const uint8_t nobody[WAL_ID_BYTES];
-	struct configuration own = {.count = 1};
-	struct buf data = BUF_INIT(1024);
+	struct configuration own = {.count = 1, .cluster = raft_id_from_bytes(wal_id(n->wal))};
 
 	own.members[0] = (struct member){.id = n->self, .voter = true};
 	snprintf(own.members[0].address, MEMBER_ADDRESS_MAX, "%s", n->address);
-	configuration_encode(&own, &data);
-	wal_batch_begin(n->wal, 1, nobody);
-	wal_batch_entry(n->wal, 1, 1, WAL_CONFIGURATION, buf_bytes(&data));
-	buf_free(&data);
-	if (wal_batch_write(n->wal) == -1 || wal_sync(n->wal) == -1) {
-		log_error(MODULE, "failed to bootstrap: path=%s", log_quote(n->log_path));
-		return -1;
-	}
-	n->fresh = true;
-	return 0;
+	if (node_bootstrap_write(n, &own) == 0)
+		return 0;
+	log_error(MODULE, "failed to bootstrap: path=%s", log_quote(n->log_path));
+	return -1;
 }
 
 static uint64_t
@@ -256,8 +264,8 @@ entry_bytes(void *ctx, uint64_t index)
 					    : wal_entry_bytes(n->wal, index);
 }
 
-static void
-raft_start(struct node *n)
+void
+node_raft_start(struct node *n)
 {
 	struct raft_configuration configurations[RAFT_CONFIGURATIONS_MAX + 1];
 	struct raft_params params = {
@@ -355,8 +363,9 @@ recover(struct node *n, const struct conf *conf)
 		log_warnx(MODULE, "the end of the log was cut off, it was never acknowledged: %s", wal_torn(n->wal));
 	if (bootstraps && wal_terms(n->wal)->last == 0 && wal_term(n->wal) == 0 && bootstrap(n) == -1)
 		return -1;
-	if (configurations_recover(n) == -1)
+	if ((!n->dev && node_recover_open(n) == -1) || configurations_recover(n) == -1)
 		return -1;
+	node_recover_configurations(n);
 	own_address_set(n);
 	configuration_log(n);
 	return 0;
@@ -382,7 +391,8 @@ node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *
 		if (n->syncer == NULL)
 			fatal(MODULE, "sync helper");
 	}
-	raft_start(n);
+	node_raft_start(n);
+	node_transport_open(n);
 	node_watch(n);
 	return n;
 }
@@ -391,6 +401,7 @@ void
 node_stop(struct node *n)
 {
 	node_unwatch(n);
+	node_transport_close(n);
 	syncer_free(n->syncer);
 	n->syncer = NULL;
 	if (!n->dev && (wal_sync(n->wal) == -1 || wal_mark(n->wal) == -1 || wal_sync(n->wal) == -1))
@@ -402,6 +413,7 @@ node_free(struct node *n)
 {
 	if (n == NULL)
 		return;
+	node_transport_free(n);
 	snapshots_free(n->snapshots);
 	raft_free(n->raft);
 	tail_free(n->tail);

@@ -12,48 +12,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "duration.h"
 #include "frame.h"
 #include "log.h"
 #include "mem.h"
 #include "mp.h"
-#include "node.h"
+#include "serve_internal.h"
 
-#define MODULE "agent.server.raft"
 #define PULL_BYTES_MAX (1024u * 1024) /* of one DATA */
 #define PULL_BUFFER_KEEP (64u * 1024)
-#define STREAMS_MAX 64 /* of each kind */
 #define PROPOSE_ENTRIES_MAX 65536u
 #define SNAPSHOT_TIMEOUT_MS (30 * 60 * 1000)
 #define PING_TIMEOUT_MS 5000
-
-struct status_stream {
-	struct serve *serve;
-	struct ipc_stream *stream;
-	struct node_status told;
-	bool told_once;
-};
-
-struct pull_stream {
-	struct serve *serve;
-	struct ipc_stream *stream;
-	uint64_t next;
-};
-
-struct serve {
-	struct daemon *daemon;
-	struct node *node;
-	struct status_stream status[STREAMS_MAX];
-	size_t status_count;
-	struct pull_stream pulls[STREAMS_MAX];
-	size_t pull_count;
-	struct buf out;         /* replies */
-	struct buf entries;     /* one DATA of Pull */
-	struct bytes *proposal; /* scratch: the runs of one */
-	size_t proposal_size;
-	struct ipc_stream *snapshot_stream; /* waits for the check of the newest snapshot */
-	size_t snapshot_at;
-	struct ipc_call *ping; /* catalogd has not answered it yet */
-};
 
 static struct serve *
 serve_of(void *ctx)
@@ -104,21 +74,50 @@ status_put(const struct serve *s, const struct node_status *status, struct buf *
 	mp_put_kv_uint(out, "LeaseUntil", status->lease_until);
 }
 
+/* What its reader may believe: what it was told last, once it has taken note of it (its credit is back). */
+static uint64_t
+lease_most(struct status_stream *t)
+{
+	if (t->told_once && ipc_stream_credit(t->stream) >= t->credit_full)
+		t->lease_most = t->told.lease_until;
+	return t->lease_most;
+}
+
 static void
 status_tell(struct status_stream *t)
 {
 	struct node_status now = node_status(t->serve->node);
 
+	(void)lease_most(t);
 	if (t->told_once && now.role == t->told.role && now.term == t->told.term &&
 	    raft_id_equal(now.leader, t->told.leader) && now.no_space == t->told.no_space &&
+	    now.addresses_version == t->told.addresses_version &&
 	    !node_lease_is_news(t->serve->node, t->told.lease_until))
 		return;
+	if (!t->told_once)
+		t->credit_full = ipc_stream_credit(t->stream);
 	buf_clear(&t->serve->out);
 	status_put(t->serve, &now, &t->serve->out);
 	if (!ipc_push(t->stream, buf_bytes(&t->serve->out)))
 		return; /* no credit; tried again in the turn in which it comes */
+	t->lease_most = MAX(t->lease_most, now.lease_until);
 	t->told = now;
 	t->told_once = true;
+}
+
+static bool
+on_lease_is_free(void *ctx)
+{
+	struct serve *s = ctx;
+	uint64_t now = (uint64_t)boottime_now().ns;
+
+	for (size_t i = 0; i < s->status_count; i++) {
+		uint64_t until = lease_most(&s->status[i]);
+
+		if (until != 0 && until >= now)
+			return false;
+	}
+	return true;
 }
 
 /* A stream's context pointer must follow it when it moves in its array. */
@@ -188,7 +187,7 @@ handle_propose(struct ipc_stream *stream, struct bytes args, void *ctx)
 		ipc_reply(stream, buf_bytes(&s->out));
 		break;
 	case NODE_NOT_LEADER:
-		ipc_fail(stream, 0, "not leader");
+		serve_refuse(s, stream, "not leader");
 		break;
 	case NODE_TERM_CHANGED:
 		ipc_fail(stream, 0, "term changed");
@@ -427,6 +426,17 @@ applied_index(const struct serve *s)
 	return applied;
 }
 
+/* As the reference shows it. */
+static const char *
+last_contact(const struct serve *s, char out[DURATION_TEXT_MAX])
+{
+	uint64_t ms = node_silence_ms(s->node);
+
+	if (ms == 0)
+		return "0";
+	return ms == UINT64_MAX ? "never" : duration_format((int64_t)ms * NS_PER_MS, out);
+}
+
 static void
 handle_stats(struct ipc_stream *stream, struct bytes args, void *ctx)
 {
@@ -438,6 +448,7 @@ handle_stats(struct ipc_stream *stream, struct bytes args, void *ctx)
 	const struct configuration *configuration = node_configuration(s->node);
 	struct buf servers = BUF_INIT(64 * 1024);
 	size_t voters = 0, count;
+	char text[DURATION_TEXT_MAX];
 
 	(void)args;
 	configuration_print(configuration, &servers);
@@ -448,7 +459,7 @@ handle_stats(struct ipc_stream *stream, struct bytes args, void *ctx)
 	put_number(&s->out, "applied_index", applied_index(s));
 	put_number(&s->out, "commit_index", node_deliverable(s->node));
 	put_number(&s->out, "fsm_pending", 0);
-	mp_put_kv_cstr(&s->out, "last_contact", status.role == RAFT_LEADER ? "0" : "never");
+	mp_put_kv_cstr(&s->out, "last_contact", last_contact(s, text));
 	put_number(&s->out, "last_log_index", node_last_index(s->node));
 	put_number(&s->out, "last_log_term", node_last_term(s->node));
 	put_number(&s->out, "last_snapshot_index", newest == NULL ? 0 : newest->index);
@@ -489,7 +500,7 @@ handle_peers(struct ipc_stream *stream, struct bytes args, void *ctx)
 
 	(void)args;
 	buf_clear(&s->out);
-	mp_put_map(&s->out, 2);
+	mp_put_map(&s->out, 3);
 	mp_put_cstr(&s->out, "Servers");
 	mp_put_array(&s->out, (uint32_t)configuration->count);
 	for (size_t i = 0; i < configuration->count; i++) {
@@ -499,13 +510,14 @@ handle_peers(struct ipc_stream *stream, struct bytes args, void *ctx)
 
 		mp_put_map(&s->out, led ? 8 : 4);
 		mp_put_kv_cstr(&s->out, "ID", raft_id_format(m->id, id));
-		mp_put_kv_cstr(&s->out, "Address", m->address);
+		mp_put_kv_cstr(&s->out, "Address", node_address_of(s->node, m->id));
 		mp_put_kv_bool(&s->out, "Voter", m->voter);
 		mp_put_kv_bool(&s->out, "Leader", raft_id_equal(m->id, status.leader));
 		if (led)
 			progress_put(s, &progress);
 	}
 	mp_put_kv_uint(&s->out, "Index", node_configuration_index(s->node));
+	mp_put_kv_uint(&s->out, "CommittedIndex", node_configuration_committed_index(s->node));
 	ipc_reply(stream, buf_bytes(&s->out));
 }
 
@@ -520,6 +532,7 @@ on_turned(void *ctx)
 		return;
 	for (size_t i = 0; i < s->status_count; i++)
 		status_tell(&s->status[i]);
+	serve_members_turn(s);
 	for (size_t i = 0; i < s->pull_count;)
 		if (pull_feed(s, &s->pulls[i]))
 			i++;
@@ -527,7 +540,8 @@ on_turned(void *ctx)
 		buf_free(&s->entries);
 }
 
-static const struct node_ops node_ops = {.turned = on_turned, .snapshot_wanted = on_snapshot_wanted, .ping = on_ping};
+static const struct node_ops node_ops = {
+    .turned = on_turned, .snapshot_wanted = on_snapshot_wanted, .ping = on_ping, .lease_is_free = on_lease_is_free};
 
 static int
 start(struct daemon *d)
@@ -535,6 +549,7 @@ start(struct daemon *d)
 	struct serve *s = daemon_state(d);
 
 	s->daemon = d;
+	serve_members_init(s);
 	s->node = node_open(daemon_loop(d), daemon_conf(d), &node_ops, s);
 	if (s->node == NULL)
 		return -1;
@@ -568,6 +583,16 @@ static const struct ipc_method methods[] = {
     {"Raft.Snapshot", handle_snapshot},
     {"Raft.Stats", handle_stats},
     {"Raft.Peers", handle_peers},
+    {"Raft.Accept", serve_accept},
+    {"Raft.Addresses", serve_addresses},
+    {"Raft.Bootstrap", serve_bootstrap},
+    {"Raft.AddVoter", serve_add_voter},
+    {"Raft.AddNonvoter", serve_add_nonvoter},
+    {"Raft.Promote", serve_promote},
+    {"Raft.Demote", serve_demote},
+    {"Raft.RemovePeer", serve_remove},
+    {"Raft.TransferLeadership", serve_transfer},
+    {"Raft.ReadIndex", serve_read_index},
 };
 
 static const char *const syscalls[] = {"pwrite64", "fallocate", "fdatasync", "fsync", "ftruncate", "flock", "mkdir",

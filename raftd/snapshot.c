@@ -98,6 +98,24 @@ snapshots_busy(const struct snapshots *s)
 	return s->busy;
 }
 
+int
+snapshots_read(struct snapshots *s, size_t i, uint64_t offset, void *out, size_t size)
+{
+	char path[SNAPSHOT_PATH_MAX];
+	int fd, saved_errno;
+	ssize_t n;
+
+	fd = openat(
+	    s->dir, snapshot_store_path(snapshots_at(s, i)->id, "state.bin", path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd == -1)
+		return -1;
+	n = pread(fd, out, size, (off_t)offset);
+	saved_errno = n == -1 ? errno : EBADMSG;
+	close(fd);
+	errno = saved_errno;
+	return n == (ssize_t)size ? 0 : -1;
+}
+
 /* ---- the child ---- */
 
 struct job {

@@ -27,6 +27,9 @@ const struct snapshot_meta *snapshots_at(const struct snapshots *s, size_t i);
 /* A directory that looked like a snapshot but is none, as a text for the log; NULL: none. */
 const char *snapshots_odd(const struct snapshots *s);
 
+/* Bytes of the state of snapshot i from offset on, all of them. -1 with errno: it can not be read, or is shorter (EBADMSG). */
+MUST_USE int snapshots_read(struct snapshots *s, size_t i, uint64_t offset, void *out, size_t size);
+
 /* A child is at work: snapshots_save, _check and _receive_end may not be called. */
 bool snapshots_busy(const struct snapshots *s);
 

@@ -184,8 +184,11 @@ meta_encode(const struct snapshot_meta *meta, struct buf *out)
 		json_put_cstr(out, m->address);
 		buf_put_u8(out, '}');
 	}
+	buf_put_str(out, "]");
+	if (!raft_id_is_none(meta->configuration.cluster))
+		buf_printf(out, ",\"Cluster\":\"%s\"", raft_id_format(meta->configuration.cluster, id));
 	buf_printf(out,
-	    "]},\"ConfigurationIndex\":%" PRIu64 ",\"Size\":%" PRIu64 ",\"CRC\":\"%08" PRIx32
+	    "},\"ConfigurationIndex\":%" PRIu64 ",\"Size\":%" PRIu64 ",\"CRC\":\"%08" PRIx32
 	    "\",\"LogID\":\"%s\",\"TimeMS\":%" PRIu64 "%s}\n",
 	    meta->configuration_index, meta->size_bytes, meta->crc, meta->log_id, meta->time_ms,
 	    meta->received ? ",\"Received\":true" : "");

@@ -11,7 +11,7 @@ define test_rule
 $(BUILD)/test/$(notdir $(basename $(1))): $(1) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a
 	@mkdir -p $$(@D)
 	@echo "  CC    $$<"
-	$(Q)$$(CC) $$(CFLAGS_ALL) -Icommon -I$(call TEST_ROOM,$(1)) -Itest/unit -MMD -MP -o $$@ $$< $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common) -lcmocka
+	$(Q)$$(CC) $$(CFLAGS_ALL) -Icommon -I$(call TEST_ROOM,$(1)) -Itest/unit -DTEST_DATA='"$(CURDIR)/test/data"' -MMD -MP -o $$@ $$< $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common) -lcmocka
 -include $(BUILD)/test/$(notdir $(basename $(1))).d
 endef
 $(foreach t,$(wildcard test/unit/*_test.c) $(filter-out test/sim/suite_%,$(wildcard test/sim/*_sim.c)),$(eval $(call test_rule,$(t))))

@@ -305,7 +305,6 @@ static void
 test_unsupported_is_refused(void **state)
 {
 	static const char *const cases[][2] = {
-	    {"-encrypt=MTIzNDU2Nzg5MDEyMzQ1Ng==", "encrypt is not supported by this version of consuld"},
 	    {"-https-port=8501", "ports.https is not supported by this version of consuld"},
 	    {"-hcl verify_incoming=true", "tls.defaults.verify_incoming is not supported by this version of consuld "
 					  "(flags-1.hcl, line 1, column 1)"},
@@ -322,8 +321,6 @@ test_unsupported_is_refused(void **state)
 								"version of consuld (flags-1.hcl, line 1, column 23)"},
 	    {"-hcl config_entries{bootstrap=[{kind=\"x\"}]}",
 		"config_entries.bootstrap is not supported by this version of consuld (flags-1.hcl)"},
-	    {"-serf-lan-allowed-cidrs=10.0.0.0/8",
-		"serf_lan_allowed_cidrs is not supported by this version of consuld"},
 	    {"-encrypt=x", "encrypt has invalid key: illegal base64 data at input byte 0"},
 	    {"-hcl verify_incoming=false", ""},
 	    {"-hcl connect{enabled=true}", ""},

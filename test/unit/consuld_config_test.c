@@ -555,10 +555,8 @@ test_warnings(void **state)
 	    {"-dev -segment=x", "\"segment\" is a Consul Enterprise configuration and will have no effect"},
 	    {"-dev -hcl tls_min_version=\"tls12\"",
 		"'tls_min_version' value 'tls12' is deprecated, please specify 'TLSv1_2' instead"},
-	    {"-dev -retry-join=198.51.100.1", "joining other nodes is not supported by this version of consuld"},
 	    {"-dev -hcl telemetry{statsd_address=\"a:1\"}",
 		"telemetry.statsd_address is not supported by this version of consuld"},
-	    {"-data-dir=data -bind=127.0.0.1", "client mode can not reach servers yet"},
 	};
 
 	(void)state;

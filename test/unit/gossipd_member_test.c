@@ -36,16 +36,24 @@ static void
 assert_member(const char *text, bool wan, const char *json)
 {
 	struct conf *c = conf_of(text);
-	struct buf wire = BUF_INIT(16384), shown = BUF_INIT(16384);
+	struct buf meta = BUF_INIT(4096), wire = BUF_INIT(16384), shown = BUF_INIT(16384);
 	struct self s;
+	struct serf_member m = {.status = MEMBER_ALIVE};
+	const char *why;
 	struct mp in;
 
-	self_init(&s, c, wan);
-	self_encode(&s, &wire);
+	assert_int_equal(self_init(&s, c, wan, &why), 0);
+	assert_int_equal(self_meta_put(&s, &meta), 0);
+	m.name = s.name;
+	m.address = s.address;
+	m.meta = buf_bytes(&meta);
+	memcpy(m.vsn, self_vsn, sizeof m.vsn);
+	member_encode(&m, &wire);
 	in = mp_of(buf_bytes(&wire));
 	assert_int_equal(schema_to_json(&member_schema, &in, &shown, 0), 0);
 	buf_put_u8(&shown, '\0');
 	assert_string_equal((const char *)shown.data, json);
+	buf_free(&meta);
 	buf_free(&wire);
 	buf_free(&shown);
 	conf_free(c);
@@ -98,9 +106,10 @@ test_dev(void **state)
 	struct conf *c = conf_of(COMMON
 	    "server = true; bootstrap = true; consuld : { dev = true; version = \"1.21.4\"; revision = \"\"; };");
 	struct self s;
+	const char *why;
 
 	(void)state;
-	self_init(&s, c, false);
+	assert_int_equal(self_init(&s, c, false, &why), 0);
 	for (size_t i = 0; i < s.tag_count; i++)
 		assert_string_not_equal(s.tags[i].name, "bootstrap");
 	conf_free(c);
@@ -123,10 +132,12 @@ static void
 test_coordinate_of_the_origin(void **state)
 {
 	struct buf wire = BUF_INIT(1024), shown = BUF_INIT(1024);
+	struct coordinate_point origin;
 	struct mp in;
 
 	(void)state;
-	coordinate_encode_origin(&wire);
+	coordinate_origin(&origin);
+	coordinate_encode(&origin, &wire);
 	in = mp_of(buf_bytes(&wire));
 	assert_int_equal(schema_to_json(&coordinate_schema, &in, &shown, 0), 0);
 	buf_put_u8(&shown, '\0');
@@ -134,6 +145,24 @@ test_coordinate_of_the_origin(void **state)
 	    (const char *)shown.data, "{\"Vec\":[0,0,0,0,0,0,0,0],\"Error\":1.5,\"Adjustment\":0,\"Height\":0.00001}");
 	buf_free(&wire);
 	buf_free(&shown);
+}
+
+/* How long others shall remember it is a tag of a client. */
+static void
+test_forgotten_sooner(void **state)
+{
+	struct conf *c =
+	    conf_of(COMMON "server = false; advertise_reconnect_timeout = \"15m\"; consuld : { dev = false; };");
+	struct buf meta = BUF_INIT(4096);
+	struct self s;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(self_init(&s, c, false, &why), 0);
+	assert_int_equal(self_meta_put(&s, &meta), 0);
+	assert_true(bytes_is(serf_tag(buf_bytes(&meta), "rc_tm"), "15m0s"));
+	buf_free(&meta);
+	conf_free(c);
 }
 
 int
@@ -145,6 +174,7 @@ main(void)
 	    cmocka_unit_test(test_dev),
 	    cmocka_unit_test(test_client),
 	    cmocka_unit_test(test_coordinate_of_the_origin),
+	    cmocka_unit_test(test_forgotten_sooner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,17 @@ on_ping(void *ctx)
 	pings++;
 }
 
-static const struct node_ops ops = {.turned = on_turned, .snapshot_wanted = on_snapshot_wanted, .ping = on_ping};
+static bool lease_free = true;
+
+static bool
+on_lease_is_free(void *ctx)
+{
+	(void)ctx;
+	return lease_free;
+}
+
+static const struct node_ops ops = {
+    .turned = on_turned, .snapshot_wanted = on_snapshot_wanted, .ping = on_ping, .lease_is_free = on_lease_is_free};
 
 /* A configuration for the data directory dir, which is made. */
 static struct conf *

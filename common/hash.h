@@ -1,8 +1,8 @@
 /*
  * hash.h - a table of records that carry their own links, keyed against chosen collisions
  */
-#ifndef CATALOGD_HASH_H
-#define CATALOGD_HASH_H
+#ifndef COMMON_HASH_H
+#define COMMON_HASH_H
 
 #include "cdefs.h"
 

@@ -1,0 +1,514 @@
+/*
+ * forward.c - requests that are answered elsewhere (contract: forward.h; facts: wire-rpc.md 7, 8; callers: serve.c, main.c)
+ *
+ * A flight is one question under way with all who wait for its answer, in the order in which they came. It has one timer: to the next
+ * try while it has no call, else to the time at which an answer is not waited for any more.
+ */
+#include "forward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "duration.h"
+#include "frame.h"
+#include "mem.h"
+#include "mp.h"
+#include "ring.h"
+#include "uuid.h"
+
+#define BUCKETS 4096
+#define LONG_CALL_NS NS_PER_S /* a failure after so long is the first of its kind */
+#define PREFIX "rpc error making call: "
+
+struct forward {
+	struct ev_loop *loop;
+	struct rpcpool *pool;
+	struct forward_options options;
+	forward_target *target;
+	forward_failed *failed;
+	void *ctx;
+	forward_observer *observer;
+	void *observer_ctx;
+	struct ring flights;
+	struct ring buckets[BUCKETS]; /* flights that can be joined, by hash */
+	size_t askers, count, bytes;
+};
+
+struct flight {
+	struct ring all, bucket;
+	struct forward *f;
+	const char *method;
+	bool read, stale;
+	uint64_t min_index; /* 0: does not wait for a change */
+	int64_t wait_ns;    /* how long it asks to wait */
+	uint32_t hash;
+	struct rpccall *call;
+	struct ev_timer timer;
+	union net_addr to;
+	int64_t sent_ns, rest_ns; /* of the call: when, and how long it was to wait */
+	int64_t failing_ns;       /* since when */
+	int64_t pause_ns;         /* before the last try */
+	unsigned tries;           /* failed, since failing_ns */
+	bool resent;
+	struct ring askers;
+	size_t args_size;
+	uint8_t args[];
+};
+
+struct asker {
+	struct ring ring;
+	struct flight *flight;
+	struct ipc_stream *stream;
+	int64_t until_ns; /* end of its wait */
+	bool late;        /* came when the question had left */
+};
+
+static void flight_send(struct flight *fl);
+
+static int64_t
+now_ns(void)
+{
+	return monotime_now().ns;
+}
+
+/* ---- askers and flights ---- */
+
+static void
+flight_free(struct flight *fl)
+{
+	struct forward *f = fl->f;
+
+	if (fl->call != NULL)
+		rpcpool_cancel(fl->call);
+	ev_timer_stop(f->loop, &fl->timer);
+	ring_remove(&fl->all);
+	ring_remove(&fl->bucket);
+	f->count--;
+	f->bytes -= fl->args_size;
+	free(fl);
+}
+
+/* The stream, who is no asker any more. */
+static struct ipc_stream *
+asker_end(struct asker *a)
+{
+	struct ipc_stream *s = a->stream;
+
+	ipc_stream_watch(s, NULL, NULL, NULL);
+	ring_remove(&a->ring);
+	a->flight->f->askers--;
+	free(a);
+	return s;
+}
+
+static void
+on_asker_ended(struct ipc_stream *s, void *ctx)
+{
+	struct asker *a = ctx;
+	struct flight *fl = a->flight;
+
+	(void)s;
+	(void)asker_end(a);
+	if (ring_empty(&fl->askers))
+		flight_free(fl);
+}
+
+static void
+asker_add(struct flight *fl, struct ipc_stream *s, bool late)
+{
+	struct asker *a = xmalloc(sizeof *a);
+
+	*a = (struct asker){.flight = fl, .stream = s, .late = late, .until_ns = now_ns() + fl->wait_ns};
+	ring_append(&fl->askers, &a->ring);
+	fl->f->askers++;
+	ipc_stream_watch(s, on_asker_ended, NULL, a);
+}
+
+/* Ends the flight with an error for all. */
+static void
+flight_fail(struct flight *fl, unsigned status, const char *prefix, struct bytes error)
+{
+	char *text = xasprintf("%s%.*s", prefix, (int)error.size, error.size == 0 ? "" : (const char *)error.data);
+	struct ring ended;
+
+	/* streams that are answered may bring new requests at once */
+	ring_init(&ended);
+	while (!ring_empty(&fl->askers)) {
+		struct ring *first = fl->askers.next;
+
+		ring_remove(first);
+		ring_append(&ended, first);
+	}
+	ring_remove(&fl->bucket);
+	while (!ring_empty(&ended))
+		ipc_fail(asker_end(RING_ENTRY(ended.next, struct asker, ring)), status, "%s", text);
+	flight_free(fl);
+	free(text);
+}
+
+/* ---- answers ---- */
+
+/* The answer is not for a: he goes on waiting. timeout: the wait that was asked for is over, and nothing has changed. */
+static bool
+waits_on(const struct flight *fl, const struct asker *a, bool timeout, int64_t now)
+{
+	return a->late || (timeout && a->until_ns - now > fl->wait_ns / 16);
+}
+
+/* A question that does not wait for a change is nobody else's. */
+static void
+answer_one(struct flight *fl, struct bytes body)
+{
+	struct forward *f = fl->f;
+	struct ipc_stream *s = asker_end(RING_ENTRY(fl->askers.next, struct asker, ring));
+	struct ipc_conn *conn = ipc_stream_conn(s);
+
+	ipc_reply(s, body);
+	if (fl->read && f->observer != NULL)
+		f->observer(f->observer_ctx, conn, fl->method, bytes_of(fl->args, fl->args_size), body);
+	flight_free(fl);
+}
+
+static void
+flight_answer(struct flight *fl, struct bytes body)
+{
+	int64_t now = now_ns();
+	bool timeout = now - fl->sent_ns >= fl->rest_ns && mp_find_uint(body, "Index") <= fl->min_index;
+	struct ipc_stream *one = NULL, **streams = &one;
+	size_t count = 0, askers = 0;
+
+	if (fl->min_index == 0) {
+		answer_one(fl, body);
+		return;
+	}
+	for (struct ring *r = fl->askers.next; r != &fl->askers; r = r->next)
+		askers++;
+	if (askers > 1)
+		streams = xreallocarray(NULL, askers, sizeof(*streams));
+	for (struct ring *r = fl->askers.next, *next; r != &fl->askers; r = next) {
+		struct asker *a = RING_ENTRY(r, struct asker, ring);
+
+		next = r->next;
+		if (waits_on(fl, a, timeout, now))
+			a->late = false;
+		else
+			streams[count++] = asker_end(a);
+	}
+	fl->tries = 0;
+	fl->resent = true;
+	if (ring_empty(&fl->askers))
+		flight_free(fl);
+	else
+		flight_send(fl);
+	if (count == 1)
+		ipc_reply(streams[0], body);
+	else if (count > 1)
+		ipc_reply_many(streams, count, body);
+	if (streams != &one)
+		free(streams);
+}
+
+static bool
+contains(struct bytes text, const char *part)
+{
+	return text.size > 0 && memmem(text.data, text.size, part, strlen(part)) != NULL;
+}
+
+/* Nothing was done, and another try may succeed. */
+static bool
+is_refusal(struct bytes error)
+{
+	return contains(error, "No cluster leader") || contains(error, "please resubmit call for rechunking") ||
+	       contains(error, "rate limit exceeded, try again later or against a different server");
+}
+
+static bool
+is_eof(struct bytes error)
+{
+	struct bytes end = bytes_str(": EOF");
+
+	return bytes_is(error, "EOF") || contains(error, "stream closed") || contains(error, "session shutdown") ||
+	       (error.size > end.size && memcmp(error.data + error.size - end.size, end.data, end.size) == 0);
+}
+
+/* Until the first of those who wait has waited long enough. */
+static int64_t
+rest_of(const struct flight *fl)
+{
+	int64_t first = INT64_MAX;
+
+	for (struct ring *r = fl->askers.next; r != &fl->askers; r = r->next)
+		first = MIN(first, RING_ENTRY(r, struct asker, ring)->until_ns);
+	return MIN(MAX(first - now_ns(), NS_PER_MS), fl->wait_ns);
+}
+
+/* Waits and tries again; false: the hold time is over. */
+static bool
+flight_retry(struct flight *fl)
+{
+	struct forward *f = fl->f;
+	int64_t now = now_ns(), most, limit;
+
+	if (fl->tries == 0 || now - fl->sent_ns >= LONG_CALL_NS) {
+		fl->failing_ns = now;
+		fl->pause_ns = 0;
+		fl->tries = 0;
+	}
+	limit = f->options.hold_ns + (fl->min_index > 0 ? rest_of(fl) : 0);
+	if (now - fl->failing_ns >= limit)
+		return false;
+	most = f->options.hold_ns / 16;
+	for (unsigned i = 0; i < fl->tries && most < f->options.hold_ns; i++)
+		most *= 2;
+	most = MAX(MIN(most, f->options.hold_ns), fl->pause_ns + NS_PER_MS);
+	fl->pause_ns += (int64_t)random_below((uint64_t)(most - fl->pause_ns));
+	fl->tries++;
+	fl->resent = true;
+	ev_timer_stop(f->loop, &fl->timer);
+	ev_timer_set(&fl->timer, (double)fl->pause_ns / (double)NS_PER_S, 0.);
+	ev_timer_start(f->loop, &fl->timer);
+	return true;
+}
+
+static void
+on_done(void *ctx, const struct rpc_result *result)
+{
+	struct flight *fl = ctx;
+	bool again;
+
+	fl->call = NULL;
+	if (result->outcome == RPC_ANSWERED && result->error.size == 0) {
+		flight_answer(fl, result->body);
+		return;
+	}
+	fl->f->failed(fl->f->ctx, &fl->to);
+	switch (result->outcome) {
+	case RPC_NOT_SENT:
+		again = true;
+		break;
+	case RPC_LOST:
+		again = fl->read;
+		break;
+	default:
+		again = is_refusal(result->error) || (fl->read && is_eof(result->error));
+		break;
+	}
+	if (again && flight_retry(fl))
+		return;
+	if (result->outcome == RPC_LOST && !fl->read)
+		flight_fail(fl, 0, PREFIX, bytes_str("connection lost: the outcome is unknown"));
+	else if (result->outcome == RPC_NOT_SENT)
+		flight_fail(fl, 0, "rpc error getting client: failed to get conn: ", result->error);
+	else
+		flight_fail(fl, result->status, PREFIX, result->error);
+}
+
+/* ---- sending ---- */
+
+/* The arguments with another time to wait. */
+static void
+put_args(struct buf *out, struct bytes args, int64_t wait_ns)
+{
+	struct mp in = mp_of(args);
+	size_t place = mp_open_map(out);
+	uint32_t count = 1;
+
+	for (uint32_t pairs = mp_map(&in); pairs > 0 && mp_ok(&in); pairs--) {
+		struct bytes name = mp_raw(&in), value = mp_raw(&in);
+		struct mp key = mp_of(name);
+
+		if (!mp_ok(&in) || bytes_is(mp_str(&key), "MaxQueryTime"))
+			continue;
+		buf_put_bytes(out, name);
+		buf_put_bytes(out, value);
+		count++;
+	}
+	mp_put_kv_int(out, "MaxQueryTime", wait_ns);
+	mp_close(out, place, count);
+}
+
+static void
+flight_send(struct flight *fl)
+{
+	struct forward *f = fl->f;
+	struct bytes args = bytes_of(fl->args, fl->args_size);
+	struct buf changed = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	bool as_leader = false;
+	const char *error;
+	int64_t wait_ns;
+
+	error = f->target(f->ctx, &fl->to, &as_leader);
+	if (error != NULL) {
+		fl->sent_ns = now_ns();
+		/* a client without servers says so at once; a server waits for a leader */
+		if (!is_refusal(bytes_str(error)) || !flight_retry(fl))
+			flight_fail(fl, 0, "", bytes_str(error));
+		return;
+	}
+	if (fl->min_index > 0) {
+		fl->rest_ns = fl->wait_ns;
+		if (fl->resent) {
+			fl->rest_ns = rest_of(fl);
+			put_args(&changed, args, fl->rest_ns);
+			args = buf_bytes(&changed);
+		}
+	}
+	for (struct ring *r = fl->askers.next; r != &fl->askers; r = r->next)
+		RING_ENTRY(r, struct asker, ring)->late = false;
+	fl->sent_ns = now_ns();
+	fl->call = changed.overflow ? NULL : rpcpool_call(f->pool, &fl->to, fl->method, args, as_leader, on_done, fl);
+	buf_free(&changed);
+	if (fl->call == NULL) {
+		flight_fail(fl, 503, "", bytes_str("too many requests"));
+		return;
+	}
+	wait_ns = f->options.timeout_ns;
+	if (fl->min_index > 0)
+		wait_ns = fl->rest_ns + fl->rest_ns / 16 + f->options.hold_ns;
+	ev_timer_stop(f->loop, &fl->timer);
+	ev_timer_set(&fl->timer, (double)wait_ns / (double)NS_PER_S, 0.);
+	ev_timer_start(f->loop, &fl->timer);
+}
+
+static void
+on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct flight *fl = w->data;
+
+	(void)loop, (void)events;
+	if (fl->call == NULL) {
+		flight_send(fl);
+		return;
+	}
+	fl->f->failed(fl->f->ctx, &fl->to);
+	flight_fail(fl, 0, PREFIX, bytes_str("i/o deadline reached"));
+}
+
+/* ---- requests ---- */
+
+static uint32_t
+hash_of(const char *method, struct bytes args)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *method != '\0'; method++)
+		h = (h ^ (uint8_t)*method) * 16777619u;
+	for (size_t i = 0; i < args.size; i++)
+		h = (h ^ args.data[i]) * 16777619u;
+	return h;
+}
+
+static struct flight *
+joinable(struct forward *f, uint32_t hash, const char *method, struct bytes args)
+{
+	struct ring *bucket = &f->buckets[hash % BUCKETS];
+
+	for (struct ring *r = bucket->next; r != bucket; r = r->next) {
+		struct flight *fl = RING_ENTRY(r, struct flight, bucket);
+
+		if (fl->hash == hash && strcmp(fl->method, method) == 0 &&
+		    bytes_equal(bytes_of(fl->args, fl->args_size), args))
+			return fl;
+	}
+	return NULL;
+}
+
+void
+forward_request(struct forward *f, struct ipc_stream *s, const char *method, struct bytes args, bool read)
+{
+	uint64_t min_index = read && args.size > 0 ? mp_find_uint(args, "MinQueryIndex") : 0;
+	uint32_t hash = min_index > 0 ? hash_of(method, args) : 0;
+	struct flight *fl = min_index > 0 ? joinable(f, hash, method, args) : NULL;
+
+	if (f->askers >= FORWARD_ASKERS_MAX || f->bytes + args.size > FORWARD_BYTES_MAX) {
+		ipc_fail(s, 503, "too many requests");
+		return;
+	}
+	if (fl != NULL) {
+		asker_add(fl, s, fl->call != NULL && !fl->stale && rpcpool_left(fl->call));
+		return;
+	}
+	fl = xcalloc(1, sizeof *fl + args.size);
+	fl->f = f;
+	fl->method = method;
+	fl->read = read;
+	fl->min_index = min_index;
+	fl->hash = hash;
+	fl->args_size = args.size;
+	if (args.size > 0)
+		memcpy(fl->args, args.data, args.size);
+	ring_init(&fl->askers);
+	ring_init(&fl->bucket);
+	ring_append(&f->flights, &fl->all);
+	f->count++;
+	f->bytes += args.size;
+	ev_init(&fl->timer, on_timer);
+	fl->timer.data = fl;
+	if (min_index > 0) {
+		int64_t wait_ns = mp_find_int(args, "MaxQueryTime");
+
+		fl->wait_ns = MIN(wait_ns <= 0 ? f->options.default_wait_ns : wait_ns, f->options.max_wait_ns);
+		fl->stale = mp_find_bool(args, "AllowStale");
+		ring_append(&f->buckets[hash % BUCKETS], &fl->bucket);
+	}
+	asker_add(fl, s, false);
+	flight_send(fl);
+}
+
+void
+forward_observe(struct forward *f, forward_observer *observer, void *ctx)
+{
+	f->observer = observer;
+	f->observer_ctx = ctx;
+}
+
+size_t
+forward_askers(const struct forward *f)
+{
+	return f->askers;
+}
+
+size_t
+forward_flights(const struct forward *f)
+{
+	return f->count;
+}
+
+void
+forward_set(struct forward *f, const struct forward_options *options)
+{
+	f->options = *options;
+}
+
+struct forward *
+forward_new(struct ev_loop *loop, struct rpcpool *pool, const struct forward_options *options, forward_target *target,
+    forward_failed *failed, void *ctx)
+{
+	struct forward *f = xcalloc(1, sizeof *f);
+
+	f->loop = loop;
+	f->pool = pool;
+	f->options = *options;
+	f->target = target;
+	f->failed = failed;
+	f->ctx = ctx;
+	ring_init(&f->flights);
+	for (size_t i = 0; i < BUCKETS; i++)
+		ring_init(&f->buckets[i]);
+	return f;
+}
+
+void
+forward_free(struct forward *f)
+{
+	if (f == NULL)
+		return;
+	while (!ring_empty(&f->flights)) {
+		struct flight *fl = RING_ENTRY(f->flights.next, struct flight, all);
+
+		while (!ring_empty(&fl->askers))
+			(void)asker_end(RING_ENTRY(fl->askers.next, struct asker, ring));
+		flight_free(fl);
+	}
+	free(f);
+}

@@ -1,0 +1,50 @@
+/*
+ * forward.h - requests that are answered elsewhere: on a client by a server, on a server by the leader
+ *
+ * The body passes as it is, in both directions; so do errors, with the reference's prefix. What failed is tried again within the hold time
+ * (rpc_hold_timeout) if that can do no harm: reads always, writes only when it is known that they did not reach the log. Equal queries that wait
+ * for a change are asked once for all who wait here. Whoever joins a question that has left is not answered by what was found for
+ * it (that may be older than his own writes), but by the question that follows.
+ */
+#ifndef CATALOGD_FORWARD_H
+#define CATALOGD_FORWARD_H
+
+#include <ev.h>
+#include <stdbool.h>
+
+#include "cdefs.h"
+#include "ipc.h"
+#include "net.h"
+#include "rpcpool.h"
+
+#define FORWARD_ASKERS_MAX 150000
+#define FORWARD_BYTES_MAX (64u * 1024 * 1024) /* of arguments */
+
+struct forward_options {
+	int64_t hold_ns;    /* how long it is tried again */
+	int64_t timeout_ns; /* for an answer, besides the time that a query asks to wait */
+	int64_t default_wait_ns, max_wait_ns;
+};
+
+/* Where to: the address, and whether it is asked as the leader. NULL on success, else the error (static storage). */
+typedef const char *forward_target(void *ctx, union net_addr *to, bool *as_leader);
+/* A call to that server failed. */
+typedef void forward_failed(void *ctx, const union net_addr *to);
+
+struct forward;
+
+MUST_USE struct forward *forward_new(struct ev_loop *loop, struct rpcpool *pool, const struct forward_options *options,
+    forward_target *target, forward_failed *failed, void *ctx);
+/* Streams are not answered. */
+void forward_free(struct forward *f);
+void forward_set(struct forward *f, const struct forward_options *options);
+/* Takes the request over. read: it may be sent again whatever happened to it. method: static storage. */
+void forward_request(struct forward *f, struct ipc_stream *s, const char *method, struct bytes args, bool read);
+/* Told of each answer to a read that does not wait, after it was given; conn: who asked. */
+typedef void forward_observer(
+    void *ctx, struct ipc_conn *conn, const char *method, struct bytes args, struct bytes body);
+void forward_observe(struct forward *f, forward_observer *observer, void *ctx);
+size_t forward_askers(const struct forward *f);
+size_t forward_flights(const struct forward *f);
+
+#endif

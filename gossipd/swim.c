@@ -1,0 +1,868 @@
+/*
+ * swim.c - members and the rules that change them (contract: swim.h; callers: pool.c, the simulator)
+ *
+ * One list of nodes, in the random order in which they are probed, and a table by name. What is said of a node counts by its
+ * incarnation. Of ourselves only we know: other news are refuted by a higher incarnation, unless we are leaving.
+ */
+#include "swim.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+#include "swim_internal.h"
+
+#define MS UINT64_C(1000000)
+#define S (1000 * MS)
+
+struct swim_config
+swim_config_lan(void)
+{
+	return (struct swim_config){
+	    .probe_interval = S,
+	    .probe_timeout = 500 * MS,
+	    .gossip_interval = 200 * MS,
+	    .push_pull_interval = 30 * S,
+	    .gossip_to_the_dead = 30 * S,
+	    .dead_reclaim = 30 * S,
+	    .gossip_nodes = 3,
+	    .indirect_checks = 3,
+	    .retransmit_mult = 4,
+	    .suspicion_mult = 4,
+	    .suspicion_max_mult = 6,
+	    .awareness_max = 8,
+	    .port = 8301,
+	    .stream_pings = true,
+	};
+}
+
+struct swim_config
+swim_config_wan(void)
+{
+	struct swim_config c = swim_config_lan();
+
+	c.probe_interval = 5 * S;
+	c.probe_timeout = 3 * S;
+	c.gossip_interval = 500 * MS;
+	c.push_pull_interval = 60 * S;
+	c.gossip_to_the_dead = 60 * S;
+	c.suspicion_mult = 6;
+	c.port = 8302;
+	return c;
+}
+
+void
+swim_say(const struct swim *s, enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	s->ops->say(s->ctx, level, fmt, args);
+	va_end(args);
+}
+
+/* ---- addresses ---- */
+
+void
+swim_address_of(struct bytes ip, uint64_t port, uint16_t default_port, struct swim_address *out)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	*out = (struct swim_address){.port = port == 0 ? default_port : (uint16_t)port};
+	if (ip.size == 16 && memcmp(ip.data, mapped, sizeof mapped) == 0)
+		ip = (struct bytes){ip.data + 12, 4};
+	if (ip.size != 4 && ip.size != 16)
+		return;
+	out->ip_size = (uint8_t)ip.size;
+	memcpy(out->ip, ip.data, ip.size);
+}
+
+bool
+swim_address_equal(const struct swim_address *a, const struct swim_address *b)
+{
+	return a->port == b->port && a->ip_size == b->ip_size && memcmp(a->ip, b->ip, a->ip_size) == 0;
+}
+
+char *
+swim_ip_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX])
+{
+	out[0] = '\0';
+	if (a->ip_size != 0)
+		(void)inet_ntop(a->ip_size == 4 ? AF_INET : AF_INET6, a->ip, out, SWIM_ADDRESS_TEXT_MAX);
+	return out;
+}
+
+char *
+swim_address_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX])
+{
+	char ip[SWIM_ADDRESS_TEXT_MAX];
+
+	snprintf(
+	    out, SWIM_ADDRESS_TEXT_MAX, a->ip_size == 16 ? "[%.46s]:%u" : "%.46s:%u", swim_ip_text(a, ip), a->port);
+	return out;
+}
+
+static struct bytes
+ip_bytes(const struct swim_address *a)
+{
+	return bytes_of(a->ip, a->ip_size);
+}
+
+/* ---- the nodes ---- */
+
+struct node *
+node_find(const struct swim *s, struct bytes name)
+{
+	for (struct hash_node *h = hash_first(&s->names, hash_bytes(0, name)); h != NULL; h = hash_next(h)) {
+		struct node *n = RING_ENTRY(h, struct node, by_name);
+
+		if (bytes_is(name, n->name))
+			return n;
+	}
+	return NULL;
+}
+
+static void
+node_place(struct swim *s, struct node *n, size_t place)
+{
+	s->nodes[place] = n;
+	n->place = place;
+}
+
+static void
+nodes_swap(struct swim *s, size_t a, size_t b)
+{
+	struct node *n = s->nodes[a];
+
+	node_place(s, s->nodes[b], a);
+	node_place(s, n, b);
+}
+
+static void
+node_meta_set(struct node *n, struct bytes meta)
+{
+	if (n->meta == NULL || meta.size != n->member.meta.size)
+		n->meta = xreallocarray(n->meta, meta.size + 1, 1);
+	if (meta.size > 0)
+		memcpy(n->meta, meta.data, meta.size);
+	n->member.meta = bytes_of(n->meta, meta.size);
+}
+
+/* At a random place of the list. The name has been checked. */
+static struct node *
+node_add(struct swim *s, struct bytes name)
+{
+	struct node *n = xcalloc(1, sizeof *n + name.size + 1);
+
+	memcpy(n->name, name.data, name.size);
+	n->member.name = n->name;
+	n->member.state = GOSSIP_STATE_DEAD;
+	n->swim = s;
+	n->by_name.hash = hash_bytes(0, name);
+	hash_insert(&s->names, &n->by_name);
+	if (s->count == s->size) {
+		s->size = s->size == 0 ? 8 : s->size * 2;
+		s->nodes = xreallocarray(s->nodes, s->size, sizeof(struct node *));
+	}
+	node_place(s, n, s->count++);
+	nodes_swap(s, n->place, (size_t)s->ops->random(s->ctx, s->count));
+	return n;
+}
+
+static void
+node_free(struct node *n)
+{
+	free(n->meta);
+	free(n);
+}
+
+static void
+node_remove(struct swim *s, struct node *n)
+{
+	s->ops->forgotten(s->ctx, &n->member);
+	suspicion_stop(s, n);
+	hash_remove(&s->names, &n->by_name);
+	s->count--;
+	if (n->place != s->count)
+		node_place(s, s->nodes[s->count], n->place);
+	node_free(n);
+}
+
+static bool
+is_gone(const struct swim_member *m)
+{
+	return m->state == GOSSIP_STATE_DEAD || m->state == GOSSIP_STATE_LEFT;
+}
+
+void
+nodes_sweep(struct swim *s, uint64_t now)
+{
+	for (size_t i = 0; i < s->count;) {
+		struct node *n = s->nodes[i];
+
+		if (n != s->self && is_gone(&n->member) && now - n->member.since > s->config.gossip_to_the_dead)
+			node_remove(s, n);
+		else
+			i++;
+	}
+	for (size_t i = s->count; i > 1; i--)
+		nodes_swap(s, i - 1, (size_t)s->ops->random(s->ctx, i));
+}
+
+static void
+state_set(struct node *n, enum gossip_state state, uint64_t now)
+{
+	if (n->member.state != state)
+		n->member.since = now;
+	n->member.state = state;
+}
+
+/* The ticks rest while we are alone. */
+static void
+ticks_wake(struct swim *s, uint64_t now)
+{
+	if (!s->running || s->count < 2)
+		return;
+	probe_wake(s, now);
+	spread_wake(s, now);
+}
+
+/* ---- ourselves ---- */
+
+static struct gossip_alive
+alive_of(const struct node *n)
+{
+	return (struct gossip_alive){
+	    .addr = ip_bytes(&n->member.address),
+	    .incarnation = n->member.incarnation,
+	    .meta = n->member.meta,
+	    .node = bytes_str(n->name),
+	    .port = n->member.address.port,
+	    .vsn = bytes_of(n->member.vsn, sizeof n->member.vsn),
+	};
+}
+
+static void
+self_announce(struct swim *s)
+{
+	struct gossip_alive a = alive_of(s->self);
+
+	spread(s, a.node, GOSSIP_ALIVE, &gossip_alive_schema, &a, NULL);
+}
+
+/* Somebody says of us, with this incarnation, what is not so. */
+static void
+refute(struct swim *s, uint64_t accused)
+{
+	s->incarnation++;
+	if (accused >= s->incarnation)
+		s->incarnation = (uint32_t)accused + 1;
+	s->self->member.incarnation = s->incarnation;
+	score_add(s, 1);
+	self_announce(s);
+}
+
+/* ---- alive ---- */
+
+static bool
+alive_is_sane(const struct swim *s, const struct gossip_alive *a)
+{
+	if (a->vsn.size < GOSSIP_VSN_BYTES || a->vsn.data[0] == 0 || a->vsn.data[1] == 0 ||
+	    a->vsn.data[0] > a->vsn.data[1])
+		return false;
+	if (a->node.size == 0 || a->node.size >= SWIM_NAME_MAX || memchr(a->node.data, 0, a->node.size) != NULL ||
+	    a->meta.size > GOSSIP_META_MAX || a->incarnation > UINT32_MAX || a->port > UINT16_MAX)
+		return false;
+	if (a->addr.size != 4 && a->addr.size != 16) {
+		swim_say(s, LOG_WARN_LEVEL, "ignoring alive message with an address of %zu bytes: node=%.*s",
+		    a->addr.size, (int)a->node.size, (const char *)a->node.data);
+		return false;
+	}
+	return true;
+}
+
+static bool
+may_take_over(const struct swim *s, const struct node *n, uint64_t now)
+{
+	return n->member.state == GOSSIP_STATE_LEFT ||
+	       (n->member.state == GOSSIP_STATE_DEAD && s->config.dead_reclaim > 0 &&
+		   now - n->member.since > s->config.dead_reclaim);
+}
+
+static void
+alive_of_self(struct swim *s, const struct gossip_alive *a)
+{
+	const struct swim_member *m = &s->self->member;
+
+	if (a->incarnation < m->incarnation || (a->incarnation == m->incarnation && bytes_equal(a->meta, m->meta) &&
+						   memcmp(a->vsn.data, m->vsn, sizeof m->vsn) == 0))
+		return;
+	swim_say(s, LOG_WARN_LEVEL, "Refuting an alive message for '%s' (%s): meta or versions are not ours", m->name,
+	    m->name);
+	refute(s, a->incarnation);
+}
+
+static void
+alive_of_other(
+    struct swim *s, struct node *n, const struct gossip_alive *a, const struct swim_address *address, uint64_t now)
+{
+	bool was_gone = is_gone(&n->member), new_meta = !bytes_equal(n->member.meta, a->meta);
+
+	suspicion_stop(s, n);
+	n->member.incarnation = (uint32_t)a->incarnation;
+	n->member.address = *address;
+	memcpy(n->member.vsn, a->vsn.data, sizeof n->member.vsn);
+	node_meta_set(n, a->meta);
+	state_set(n, GOSSIP_STATE_ALIVE, now);
+	spread(s, a->node, GOSSIP_ALIVE, &gossip_alive_schema, a, NULL);
+	if (was_gone)
+		s->ops->changed(s->ctx, SWIM_JOIN, &n->member, now);
+	else if (new_meta)
+		s->ops->changed(s->ctx, SWIM_UPDATE, &n->member, now);
+}
+
+static void
+alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
+{
+	struct node *n = node_find(s, a->node);
+	struct swim_member claimed = {.meta = a->meta, .incarnation = (uint32_t)a->incarnation};
+	char name[SWIM_NAME_MAX];
+	const char *reason;
+	bool moved, takeover = false;
+
+	if (!alive_is_sane(s, a) || bytes_to_str(a->node, name, sizeof name) == -1 || (n == s->self && s->leaving))
+		return;
+	swim_address_of(a->addr, a->port, s->config.port, &claimed.address);
+	claimed.name = name;
+	memcpy(claimed.vsn, a->vsn.data, sizeof claimed.vsn);
+	reason = s->ops->allowed(s->ctx, &claimed);
+	if (reason != NULL) {
+		swim_say(s, LOG_WARN_LEVEL, "ignoring alive message for '%s': %s", name, reason);
+		return;
+	}
+	if (n != NULL) {
+		moved = !swim_address_equal(&n->member.address, &claimed.address);
+		takeover = moved && may_take_over(s, n, now);
+		if (moved && !takeover) {
+			s->ops->conflict(s->ctx, &n->member, &claimed.address);
+			return;
+		}
+		if (n == s->self) {
+			alive_of_self(s, a);
+			return;
+		}
+		if (a->incarnation <= n->member.incarnation && !takeover)
+			return;
+		if (moved)
+			swim_say(s, LOG_INFO_LEVEL, "Updating address for left or failed node %s", name);
+	} else {
+		if (s->count >= SWIM_MEMBERS_MAX) {
+			swim_say(
+			    s, LOG_ERROR_LEVEL, "%s is not taken: the pool has %u members", name, SWIM_MEMBERS_MAX);
+			return;
+		}
+		n = node_add(s, a->node);
+		n->member.since = now;
+		ticks_wake(s, now);
+	}
+	alive_of_other(s, n, a, &claimed.address, now);
+}
+
+/* ---- suspect, dead ---- */
+
+void
+swim_suspect(struct swim *s, const struct gossip_accusation *a, uint64_t now)
+{
+	struct node *n = node_find(s, a->node);
+
+	if (n == NULL || a->incarnation < n->member.incarnation || a->incarnation > UINT32_MAX)
+		return;
+	if (n->member.state == GOSSIP_STATE_SUSPECT) {
+		if (suspicion_confirm(s, n, a->from, now))
+			spread(s, a->node, GOSSIP_SUSPECT, &gossip_accusation_schema, a, NULL);
+		return;
+	}
+	if (n->member.state != GOSSIP_STATE_ALIVE)
+		return;
+	if (n == s->self) {
+		if (s->leaving)
+			return;
+		swim_say(s, LOG_WARN_LEVEL, "Refuting a suspect message (from: %.*s)", (int)a->from.size,
+		    (const char *)a->from.data);
+		refute(s, a->incarnation);
+		return;
+	}
+	spread(s, a->node, GOSSIP_SUSPECT, &gossip_accusation_schema, a, NULL);
+	n->member.incarnation = (uint32_t)a->incarnation;
+	state_set(n, GOSSIP_STATE_SUSPECT, now);
+	suspicion_start(s, n, a->from, now);
+}
+
+static void
+on_leave_spread(void *ctx, bool all)
+{
+	struct swim *s = ctx;
+
+	(void)all;
+	s->left = true;
+	s->ops->left(s->ctx);
+}
+
+void
+swim_dead(struct swim *s, const struct gossip_accusation *a, uint64_t now)
+{
+	struct node *n = node_find(s, a->node);
+
+	if (n == NULL || a->incarnation < n->member.incarnation || a->incarnation > UINT32_MAX)
+		return;
+	if (is_gone(&n->member))
+		return;
+	if (n == s->self && !s->leaving) {
+		swim_say(s, LOG_WARN_LEVEL, "Refuting a dead message (from: %.*s)", (int)a->from.size,
+		    (const char *)a->from.data);
+		refute(s, a->incarnation);
+		return;
+	}
+	suspicion_stop(s, n);
+	spread(s, a->node, GOSSIP_DEAD, &gossip_accusation_schema, a, n == s->self ? on_leave_spread : NULL);
+	n->member.incarnation = (uint32_t)a->incarnation;
+	state_set(n, bytes_equal(a->from, a->node) ? GOSSIP_STATE_LEFT : GOSSIP_STATE_DEAD, now);
+	s->ops->changed(s->ctx, SWIM_LEAVE, &n->member, now);
+}
+
+/* ---- messages ---- */
+
+void
+swim_message(struct swim *s, const struct swim_address *from, struct bytes message, uint64_t now)
+{
+	struct bytes body = {message.data + 1, message.size - 1};
+	struct gossip_alive a;
+	struct gossip_accusation c;
+	const char *error = NULL;
+
+	if (message.size == 0)
+		return;
+	switch (message.data[0]) {
+	case GOSSIP_PING:
+		probe_ping(s, from, body);
+		break;
+	case GOSSIP_INDIRECT_PING:
+		probe_indirect_ping(s, from, body, now);
+		break;
+	case GOSSIP_ACK:
+		probe_ack(s, body, now);
+		break;
+	case GOSSIP_NACK:
+		probe_nack(s, body);
+		break;
+	case GOSSIP_ALIVE:
+		if (schema_decode(&gossip_alive_schema, body, &a, &error) == 0)
+			alive(s, &a, now);
+		break;
+	case GOSSIP_SUSPECT:
+		if (schema_decode(&gossip_accusation_schema, body, &c, &error) == 0)
+			swim_suspect(s, &c, now);
+		break;
+	case GOSSIP_DEAD:
+		if (schema_decode(&gossip_accusation_schema, body, &c, &error) == 0)
+			swim_dead(s, &c, now);
+		break;
+	case GOSSIP_USER:
+		s->ops->user(s->ctx, body, now);
+		break;
+	default:
+		swim_say(s, LOG_DEBUG_LEVEL, "msg type (%u) not supported", message.data[0]);
+	}
+	if (error != NULL)
+		swim_say(s, LOG_DEBUG_LEVEL, "Failed to decode message: %s", error);
+}
+
+/* ---- states compared ---- */
+
+void
+swim_state_put(const struct swim *s, bool join, struct bytes user_state, struct buf *out)
+{
+	struct gossip_push_pull head = {.join = join, .nodes = s->count, .user_state_bytes = user_state.size};
+
+	gossip_message_put(out, GOSSIP_PUSH_PULL, &gossip_push_pull_schema, &head);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct swim_member *m = &s->nodes[i]->member;
+		struct gossip_node node = {
+		    .addr = ip_bytes(&m->address),
+		    .incarnation = m->incarnation,
+		    .meta = m->meta,
+		    .name = bytes_str(m->name),
+		    .port = m->address.port,
+		    .state = m->state,
+		    .vsn = bytes_of(m->vsn, sizeof m->vsn),
+		};
+
+		schema_encode(&gossip_node_schema, &node, out);
+	}
+	buf_put_bytes(out, user_state);
+}
+
+/* No node's map is larger, with room for fields of the future. */
+#define NODE_BYTES_MAX 8192
+
+static int
+node_scan(struct bytes body, size_t *at)
+{
+	struct mp in = {.at = body.data + *at, .end = body.data + body.size};
+
+	mp_skip(&in);
+	if (!mp_ok(&in) || in.at == body.data + *at)
+		return body.size - *at > NODE_BYTES_MAX ? -1 : 0;
+	*at = (size_t)(in.at - body.data);
+	return 1;
+}
+
+int
+swim_state_scan(struct swim_state_progress *p, struct bytes body, size_t *size)
+{
+	struct gossip_push_pull head;
+	const char *error;
+	int n;
+
+	if (!p->head) {
+		struct mp in = mp_of(body);
+
+		n = node_scan(body, &p->at);
+		if (n != 1)
+			return n;
+		if (schema_decode_at(&gossip_push_pull_schema, &in, &head, &error) == -1 ||
+		    head.nodes > GOSSIP_NODES_MAX || head.user_state_bytes > GOSSIP_STREAM_MAX)
+			return -1;
+		p->nodes = head.nodes;
+		p->user_state = head.user_state_bytes;
+		p->head = true;
+	}
+	for (; p->nodes > 0; p->nodes--) {
+		n = node_scan(body, &p->at);
+		if (n != 1)
+			return n;
+	}
+	if (body.size - p->at < p->user_state)
+		return 0;
+	*size = p->at + p->user_state;
+	return 1;
+}
+
+/* Whether all nodes, theirs and ours, speak versions that all of them understand. */
+struct versions {
+	uint8_t pmin, pmax, dmin, dmax;
+};
+
+static void
+versions_narrow(struct versions *v, const uint8_t vsn[GOSSIP_VSN_BYTES])
+{
+	v->pmin = MAX(v->pmin, vsn[0]);
+	v->pmax = MIN(v->pmax, vsn[1]);
+	v->dmin = MAX(v->dmin, vsn[3]);
+	v->dmax = MIN(v->dmax, vsn[4]);
+}
+
+static int
+versions_check(const struct versions *v, const char *name, const uint8_t vsn[GOSSIP_VSN_BYTES], char *error)
+{
+	if (vsn[2] < v->pmin || vsn[2] > v->pmax) {
+		snprintf(error, SWIM_ERROR_MAX, "Node '%s' protocol version (%u) is incompatible: [%u, %u]", name,
+		    vsn[2], v->pmin, v->pmax);
+		return -1;
+	}
+	if (vsn[5] < v->dmin || vsn[5] > v->dmax) {
+		snprintf(error, SWIM_ERROR_MAX, "Node '%s' delegate protocol version (%u) is incompatible: [%u, %u]",
+		    name, vsn[5], v->dmin, v->dmax);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+versions_verify(const struct swim *s, const struct swim_member *theirs, size_t count, char *error)
+{
+	struct versions v = {0, UINT8_MAX, 0, UINT8_MAX};
+
+	for (size_t i = 0; i < count; i++)
+		if (theirs[i].state == GOSSIP_STATE_ALIVE && theirs[i].vsn[1] != 0)
+			versions_narrow(&v, theirs[i].vsn);
+	for (size_t i = 0; i < s->count; i++)
+		if (s->nodes[i]->member.state == GOSSIP_STATE_ALIVE)
+			versions_narrow(&v, s->nodes[i]->member.vsn);
+	for (size_t i = 0; i < count; i++)
+		if (versions_check(&v, theirs[i].name, theirs[i].vsn, error) == -1)
+			return -1;
+	for (size_t i = 0; i < s->count; i++)
+		if (versions_check(&v, s->nodes[i]->name, s->nodes[i]->member.vsn, error) == -1)
+			return -1;
+	return 0;
+}
+
+static int
+member_take(struct region *region, uint16_t port, const struct gossip_node *n, struct swim_member *out)
+{
+	if (n->name.size == 0 || n->name.size >= SWIM_NAME_MAX || memchr(n->name.data, 0, n->name.size) != NULL ||
+	    n->incarnation > UINT32_MAX || n->port > UINT16_MAX || n->state > GOSSIP_STATE_LEFT ||
+	    n->meta.size > GOSSIP_META_MAX)
+		return -1;
+	*out = (struct swim_member){
+	    .name = region_strndup(region, n->name.data, n->name.size),
+	    .meta = n->meta,
+	    .incarnation = (uint32_t)n->incarnation,
+	    .state = (enum gossip_state)n->state,
+	};
+	swim_address_of(n->addr, n->port, port, &out->address);
+	memcpy(out->vsn, n->vsn.data, MIN(n->vsn.size, sizeof out->vsn));
+	return 0;
+}
+
+static void
+member_merge(struct swim *s, const struct swim_member *m, uint64_t now)
+{
+	struct gossip_accusation accusation = {
+	    .from = bytes_str(s->self->name), .incarnation = m->incarnation, .node = bytes_str(m->name)};
+	struct gossip_alive a = {
+	    .addr = ip_bytes(&m->address),
+	    .incarnation = m->incarnation,
+	    .meta = m->meta,
+	    .node = bytes_str(m->name),
+	    .port = m->address.port,
+	    .vsn = bytes_of(m->vsn, sizeof m->vsn),
+	};
+
+	switch (m->state) {
+	case GOSSIP_STATE_ALIVE:
+		alive(s, &a, now);
+		break;
+	case GOSSIP_STATE_LEFT:
+		accusation.from = accusation.node;
+		swim_dead(s, &accusation, now);
+		break;
+	case GOSSIP_STATE_DEAD: /* never at once: it may refute */
+	case GOSSIP_STATE_SUSPECT:
+		swim_suspect(s, &accusation, now);
+		break;
+	}
+}
+
+static int
+state_merge(struct swim *s, struct mp *in, const struct gossip_push_pull *head, struct region *region,
+    char error[SWIM_ERROR_MAX], uint64_t now)
+{
+	/* a node has some 40 bytes at least: what they announce is bounded by what has come */
+	struct swim_member *members = region_alloc(region, (head->nodes + 1) * sizeof *members);
+
+	for (uint64_t i = 0; i < head->nodes; i++) {
+		struct gossip_node n;
+		const char *why;
+
+		if (schema_decode_at(&gossip_node_schema, in, &n, &why) == -1 ||
+		    member_take(region, s->config.port, &n, &members[i]) == -1) {
+			snprintf(error, SWIM_ERROR_MAX, "Failed to decode a node's state");
+			return -1;
+		}
+	}
+	if (versions_verify(s, members, head->nodes, error) == -1)
+		return -1;
+	if (head->join && s->ops->merge_allowed(s->ctx, members, head->nodes, error) == -1)
+		return -1;
+	for (uint64_t i = 0; i < head->nodes; i++)
+		member_merge(s, &members[i], now);
+	return 0;
+}
+
+int
+swim_merge(
+    struct swim *s, struct bytes body, bool *join, struct bytes *user_state, char error[SWIM_ERROR_MAX], uint64_t now)
+{
+	struct gossip_push_pull head;
+	struct region *region;
+	struct mp in = mp_of(body);
+	const char *why;
+	int result;
+
+	if (schema_decode_at(&gossip_push_pull_schema, &in, &head, &why) == -1 || head.nodes > GOSSIP_NODES_MAX ||
+	    head.nodes > body.size) {
+		snprintf(error, SWIM_ERROR_MAX, "Failed to decode the state's head");
+		return -1;
+	}
+	region = region_new();
+	result = state_merge(s, &in, &head, region, error, now);
+	region_free(region);
+	if (result == -1)
+		return -1;
+	if ((size_t)(in.end - in.at) < head.user_state_bytes) {
+		snprintf(error, SWIM_ERROR_MAX, "Failed to read all of the user state");
+		return -1;
+	}
+	*join = head.join;
+	*user_state = bytes_of(in.at, head.user_state_bytes);
+	return 0;
+}
+
+/* ---- life ---- */
+
+struct swim *
+swim_new(const struct swim_config *config, const struct swim_ops *ops, void *ctx, struct timers *timers,
+    const char *name, const struct swim_address *address, struct bytes meta, const uint8_t vsn[GOSSIP_VSN_BYTES])
+{
+	struct swim *s = xcalloc(1, sizeof *s);
+
+	s->config = *config;
+	s->ops = ops;
+	s->ctx = ctx;
+	s->timers = timers;
+	s->queue = broadcasts_new(config->retransmit_mult, &s->count);
+	s->self = node_add(s, bytes_str(name));
+	s->self->member.address = *address;
+	memcpy(s->self->member.vsn, vsn, sizeof s->self->member.vsn);
+	node_meta_set(s->self, meta);
+	return s;
+}
+
+void
+swim_free(struct swim *s)
+{
+	if (s == NULL)
+		return;
+	swim_stop(s);
+	probe_free(s);
+	for (size_t i = 0; i < s->count; i++) {
+		suspicion_stop(s, s->nodes[i]);
+		node_free(s->nodes[i]);
+	}
+	free(s->nodes);
+	hash_free(&s->names);
+	broadcasts_free(s->queue);
+	free(s);
+}
+
+void
+swim_start(struct swim *s, uint64_t now)
+{
+	s->running = true;
+	s->self->member.incarnation = ++s->incarnation;
+	s->self->member.since = now;
+	s->self->member.state = GOSSIP_STATE_ALIVE;
+	self_announce(s);
+	s->ops->changed(s->ctx, SWIM_JOIN, &s->self->member, now);
+	probe_init(s);
+	spread_init(s);
+	ticks_wake(s, now);
+}
+
+void
+swim_stop(struct swim *s)
+{
+	s->running = false;
+	probe_stop(s);
+	spread_stop(s);
+}
+
+void
+swim_update(struct swim *s, struct bytes meta, uint64_t now)
+{
+	node_meta_set(s->self, meta);
+	s->self->member.incarnation = ++s->incarnation;
+	self_announce(s);
+	s->ops->changed(s->ctx, SWIM_UPDATE, &s->self->member, now);
+}
+
+void
+swim_leave(struct swim *s, uint64_t now)
+{
+	struct bytes name = bytes_str(s->self->name);
+	struct gossip_accusation gone = {.from = name, .incarnation = s->self->member.incarnation, .node = name};
+
+	if (s->leaving)
+		return;
+	s->leaving = true;
+	swim_dead(s, &gone, now);
+	if (swim_alive_count(s) == 0)
+		on_leave_spread(s, true);
+}
+
+bool
+swim_left(const struct swim *s)
+{
+	return s->left;
+}
+
+/* ---- state ---- */
+
+struct swim_member *
+swim_find(const struct swim *s, const char *name, size_t name_size)
+{
+	struct node *n = node_find(s, bytes_of(name, name_size));
+
+	return n == NULL ? NULL : &n->member;
+}
+
+const struct swim_member *
+swim_self(const struct swim *s)
+{
+	return &s->self->member;
+}
+
+size_t
+swim_count(const struct swim *s)
+{
+	return s->count;
+}
+
+const size_t *
+swim_count_pointer(const struct swim *s)
+{
+	return &s->count;
+}
+
+struct swim_member *
+swim_at(const struct swim *s, size_t i)
+{
+	return &s->nodes[i]->member;
+}
+
+size_t
+swim_alive_count(const struct swim *s)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+		count += !is_gone(&s->nodes[i]->member);
+	return count;
+}
+
+unsigned
+swim_score(const struct swim *s)
+{
+	return s->score;
+}
+
+size_t
+swim_queued(const struct swim *s)
+{
+	return broadcasts_count(s->queue);
+}
+
+size_t
+swim_choose(struct swim *s, size_t count, bool (*fits)(const struct swim_member *m, void *ctx), void *ctx,
+    struct swim_member **out)
+{
+	size_t chosen = 0;
+
+	/* draws first; in a small pool where draws miss, all are looked at from a random place on */
+	for (size_t draws = 0; chosen < count && draws < 3 * s->count; draws++) {
+		struct node *n = s->nodes[s->ops->random(s->ctx, s->count)];
+		size_t i = 0;
+
+		if (n == s->self || !fits(&n->member, ctx))
+			continue;
+		while (i < chosen && out[i] != &n->member)
+			i++;
+		if (i == chosen)
+			out[chosen++] = &n->member;
+	}
+	return chosen;
+}

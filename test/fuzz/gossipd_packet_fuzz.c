@@ -1,0 +1,323 @@
+/*
+ * gossipd_packet_fuzz.c - what comes to a gossip port: packets and streams, taken by the real cores, with keys and without
+ *
+ * First byte: bit 0: a stream, bit 1: the pool has keys, bit 2: what is not sealed is taken too, bit 3: the stream comes in pieces.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aead.h"
+#include "coordinate.h"
+#include "mem.h"
+#include "serf.h"
+#include "stream_reader.h"
+#include "swim.h"
+
+struct node {
+	struct timers timers;
+	struct swim *swim;
+	struct serf *serf;
+	struct coordinates coordinates;
+	struct keyring ring;
+	uint64_t random, now;
+};
+
+static uint64_t
+op_random(void *ctx, uint64_t below)
+{
+	struct node *n = ctx;
+
+	n->random = n->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (n->random >> 33) % below;
+}
+
+static void
+op_packet(void *ctx, const struct swim_address *to, struct bytes message, bool crc)
+{
+	struct node *n = ctx;
+	struct envelope e = {.ring = &n->ring, .compress = true};
+	struct buf out = BUF_INIT(1024 * 1024);
+
+	(void)to;
+	envelope_packet_put(&e, message, crc, &out);
+	if (out.overflow)
+		abort();
+	buf_free(&out);
+}
+
+static void
+op_stream_ping(void *ctx, const struct swim_address *to, struct bytes message, uint32_t seq)
+{
+	(void)ctx, (void)to, (void)message, (void)seq;
+}
+
+static void
+op_push_pull(void *ctx, const struct swim_address *to, const char *name)
+{
+	(void)ctx, (void)to, (void)name;
+}
+
+static size_t
+op_overhead(void *ctx)
+{
+	(void)ctx;
+	return ENVELOPE_SEAL_BYTES;
+}
+
+static const char *
+op_allowed(void *ctx, const struct swim_member *m)
+{
+	(void)ctx;
+	return strcmp(m->name, "refused") == 0 ? "it is refused" : NULL;
+}
+
+static int
+op_merge_allowed(void *ctx, const struct swim_member *members, size_t count, char *error)
+{
+	(void)ctx, (void)members, (void)count, (void)error;
+	return 0;
+}
+
+static void
+op_changed(void *ctx, enum swim_change change, struct swim_member *m, uint64_t now)
+{
+	struct node *n = ctx;
+
+	serf_swim_changed(n->serf, change, m, now);
+}
+
+static void
+op_conflict(void *ctx, const struct swim_member *m, const struct swim_address *other)
+{
+	struct node *n = ctx;
+
+	serf_swim_conflict(n->serf, m, other, n->now);
+}
+
+static void
+op_forgotten(void *ctx, struct swim_member *m)
+{
+	(void)ctx, (void)m;
+}
+
+static void
+op_left(void *ctx)
+{
+	struct node *n = ctx;
+
+	serf_swim_left(n->serf);
+}
+
+static void
+op_user(void *ctx, struct bytes message, uint64_t now)
+{
+	struct node *n = ctx;
+
+	serf_message(n->serf, message, now);
+}
+
+static size_t
+op_broadcasts(
+    void *ctx, size_t overhead, size_t limit, void (*each)(void *each_ctx, struct bytes message), void *each_ctx)
+{
+	struct node *n = ctx;
+
+	return serf_broadcasts(n->serf, overhead, limit, each, each_ctx);
+}
+
+static void
+op_ack_payload(void *ctx, struct buf *out)
+{
+	struct node *n = ctx;
+
+	coordinate_payload_put(&n->coordinates.own, out);
+}
+
+static void
+op_acked(void *ctx, const struct swim_member *m, uint64_t rtt, struct bytes payload)
+{
+	struct node *n = ctx;
+	struct coordinate_point p;
+
+	if (coordinate_payload_get(payload, &p) == 0)
+		(void)coordinates_update(&n->coordinates, bytes_str(m->name), &p, (int64_t)rtt);
+}
+
+static void
+op_say(void *ctx, enum log_level level, const char *fmt, va_list args)
+{
+	char text[4096];
+
+	(void)ctx, (void)level;
+	(void)vsnprintf(text, sizeof text, fmt, args);
+}
+
+static void
+op_serf_changed(void *ctx, enum serf_change change, const struct serf_member *m, uint64_t now)
+{
+	struct buf tags = BUF_INIT(4096);
+
+	(void)ctx, (void)change, (void)now;
+	serf_tags_put(m->meta, &tags);
+	if (tags.overflow)
+		abort();
+	buf_free(&tags);
+}
+
+static void
+op_event(void *ctx, uint64_t ltime, struct bytes name, struct bytes payload)
+{
+	(void)ctx, (void)ltime, (void)name, (void)payload;
+}
+
+static void
+op_query_seen(void *ctx, uint64_t ltime)
+{
+	(void)ctx, (void)ltime;
+}
+
+static void
+op_reconnect(void *ctx, const struct serf_member *m)
+{
+	(void)ctx, (void)m;
+}
+
+static const char *
+op_key(void *ctx, enum serf_key_operation op, struct bytes key, const struct keyring **ring)
+{
+	struct node *n = ctx;
+
+	*ring = &n->ring;
+	return op == SERF_KEY_INSTALL  ? keyring_install(&n->ring, key)
+	       : op == SERF_KEY_USE    ? keyring_use(&n->ring, key)
+	       : op == SERF_KEY_REMOVE ? keyring_remove(&n->ring, key)
+				       : NULL;
+}
+
+static void
+op_conflict_lost(void *ctx)
+{
+	(void)ctx;
+}
+
+static const struct swim_ops swim_ops = {op_random, op_packet, op_stream_ping, op_push_pull, op_overhead, op_allowed,
+    op_merge_allowed, op_changed, op_conflict, op_forgotten, op_left, op_user, op_broadcasts, op_ack_payload, op_acked,
+    op_say};
+static const struct serf_ops serf_ops = {
+    op_random, op_serf_changed, op_event, op_query_seen, op_reconnect, op_key, op_conflict_lost, op_say};
+
+static void
+node_init(struct node *n, bool keys)
+{
+	static const uint8_t vsn[GOSSIP_VSN_BYTES] = {1, 5, 2, 2, 5, 4};
+	const struct swim_address address = {.ip = {127, 0, 14, 11}, .ip_size = 4, .port = 7946};
+	const struct serf_clocks none = {0, 0, 0};
+	struct swim_config swim = swim_config_lan();
+	struct serf_config serf = serf_config_consul();
+	char error[KEYRING_ERROR_MAX];
+
+	serf.resolve_conflicts = true;
+	*n = (struct node){.random = 1, .now = 1000000000};
+	if (keys && (aead_load(error) == -1 || keyring_install(&n->ring, bytes_str("0123456789abcdef")) != NULL ||
+			keyring_install(&n->ring, bytes_str("consul-wan-key-1")) != NULL))
+		abort();
+	coordinates_init(&n->coordinates, op_random, n);
+	n->serf = serf_new(&serf, &serf_ops, n, &n->timers, &none);
+	n->swim = swim_new(&swim, &swim_ops, n, &n->timers, "s1", &address, bytes_str("\xff\x80"), vsn);
+	serf_start(n->serf, n->swim, n->now);
+	swim_start(n->swim, n->now);
+}
+
+static void
+node_free(struct node *n)
+{
+	swim_free(n->swim);
+	serf_free(n->serf);
+	timers_free(&n->timers);
+	coordinates_free(&n->coordinates);
+	keyring_clear(&n->ring);
+}
+
+static void
+on_part(void *ctx, struct bytes message)
+{
+	const struct swim_address from = {.ip = {127, 0, 14, 12}, .ip_size = 4, .port = 7946};
+	struct node *n = ctx;
+
+	swim_message(n->swim, &from, message, n->now);
+}
+
+static void
+packet(struct node *n, const struct envelope *e, struct bytes in)
+{
+	struct buf scratch = BUF_INIT(GOSSIP_PACKET_MAX);
+	struct bytes message;
+	const char *why;
+
+	if (envelope_packet_open(e, in, &scratch, &message, &why) == 0)
+		(void)envelope_parts(message, on_part, n);
+	buf_free(&scratch);
+}
+
+static void
+taken(struct node *n, struct bytes message)
+{
+	struct bytes body = bytes_of(message.data + 1, message.size - 1), user;
+	struct buf out = BUF_INIT(1024 * 1024);
+	char error[SWIM_ERROR_MAX];
+	bool join;
+
+	if (message.data[0] == GOSSIP_PUSH_PULL && swim_merge(n->swim, body, &join, &user, error, n->now) == 0)
+		serf_state_merge(n->serf, user, join, n->now);
+	else if (message.data[0] == GOSSIP_PING)
+		(void)!swim_stream_ping(n->swim, body, &out);
+	else if (message.data[0] == GOSSIP_USER)
+		serf_message(n->serf, stream_user_message(message), n->now);
+	buf_free(&out);
+}
+
+static void
+stream(struct node *n, const struct envelope *e, struct bytes in, bool pieces)
+{
+	struct stream_reader r;
+	struct bytes message;
+	const char *why;
+	int result = 0;
+
+	stream_reader_init(&r);
+	for (size_t at = 0; result == 0 && at < in.size;) {
+		size_t size = pieces ? MIN(1 + at / 4, in.size - at) : in.size;
+
+		buf_put(&r.in, in.data + at, size);
+		at += size;
+		result = stream_reader_next(&r, e, true, &message, &why);
+	}
+	if (result == 1)
+		taken(n, message);
+	stream_reader_free(&r);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct node n;
+	struct envelope e = {.ring = &n.ring, .verify_outgoing = true};
+
+	if (size < 1)
+		return 0;
+	node_init(&n, (data[0] & 2) != 0);
+	e.verify_incoming = (data[0] & 4) == 0;
+	if ((data[0] & 1) != 0)
+		stream(&n, &e, bytes_of(data + 1, size - 1), (data[0] & 8) != 0);
+	else
+		packet(&n, &e, bytes_of(data + 1, size - 1));
+	/* what it left behind still works */
+	for (int i = 0; i < 50; i++) {
+		n.now += 100 * 1000000;
+		timers_run(&n.timers, n.now);
+	}
+	node_free(&n);
+	return 0;
+}
