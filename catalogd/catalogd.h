@@ -20,6 +20,8 @@ struct archive;
 struct scrub;
 struct publish;
 struct remote;
+struct members;
+struct gossip;
 
 struct catalogd {
 	struct daemon *daemon;
@@ -36,7 +38,9 @@ struct catalogd {
 	struct session_timers *session_timers;
 	struct archive *archive;
 	struct scrub *scrub;
-	struct remote *remote; /* other nodes */
+	struct remote *remote;   /* other nodes */
+	struct members *members; /* of the LAN pool */
+	struct gossip *gossip;
 };
 
 /* main.c: opens the store, making it again if it is not to be trusted. 0 or -1, logged. */

@@ -16,6 +16,7 @@
 #include "kv.h"
 #include "log.h"
 #include "mem.h"
+#include "members.h"
 #include "version.h"
 #include "nodes.h"
 #include "raftlog.h"
@@ -25,8 +26,6 @@
 #define MODULE "agent.server"
 #define RECONCILE_S 60.
 #define SOON_S 0.05
-#define GOSSIP_TIMEOUT_MS 5000
-#define EVENTS_CREDIT (1u << 20)
 #define SAMPLE_S 2.            /* the reference's autopilot looks at its servers this often */
 #define REAP_S 30.             /* tombstone_ttl_granularity */
 #define TOMBSTONE_AGE_TICKS 30 /* of REAP_S: tombstone_ttl, 15 min */
@@ -40,7 +39,6 @@ struct leader {
 	bool running;
 	struct ev_timer reconcile, reap, sample;
 	uint64_t sampled_index;
-	struct ipc_call *members_call, *events_call;
 	struct region *region;              /* of the member at hand */
 	uint64_t seen[TOMBSTONE_AGE_TICKS]; /* applied index at each of the last ticks */
 	size_t tick;
@@ -216,62 +214,30 @@ own_node_alive(struct leader *l)
 
 /* ---- members as gossipd sees them ---- */
 
-static const char *
-tag(struct leader *l, struct bytes tags, const char *name)
-{
-	struct bytes value = mp_find_str(tags, name);
-
-	return region_strndup(l->region, value.data, value.size);
-}
-
 static int64_t
-tag_port(struct leader *l, struct bytes tags, const char *name)
+tag_port(struct bytes tags, const char *name)
 {
-	return strtol(tag(l, tags, name), NULL, 10);
+	uint64_t port;
+
+	return bytes_to_u64(mp_find_str(tags, name), &port) == 0 && port <= UINT16_MAX ? (int64_t)port : 0;
 }
 
 static void
-member_seen(struct leader *l, const struct member *m)
+member_seen(struct leader *l, const struct lan_member *m)
 {
-	struct wanted w = {.name = m->name, .address = m->addr};
-	const char *build, *raft_version;
+	struct wanted w = {.name = bytes_str(m->name),
+	    .address = bytes_str(m->address),
+	    .id = bytes_str(m->id),
+	    .server = m->server,
+	    .port = m->rpc_port};
 
-	if (m->status != MEMBER_ALIVE || bytes_is(m->name, l->c->node_name) ||
-	    !bytes_is(mp_find_str(m->tags, "dc"), l->c->datacenter))
+	if (m->status != MEMBER_ALIVE || strcmp(m->name, l->c->node_name) == 0 || !m->local)
 		return;
 	region_reset(l->region);
-	w.id = mp_find_str(m->tags, "id");
-	w.server = bytes_is(mp_find_str(m->tags, "role"), "consul");
-	if (w.server) {
-		build = tag(l, m->tags, "build");
-		raft_version = tag(l, m->tags, "raft_vsn");
-		w.port = tag_port(l, m->tags, "port");
-		w.meta = service_meta(l->region, region_strndup(l->region, build, strcspn(build, ":")),
-		    raft_version[0] == '\0' ? "0" : raft_version, tag_port(l, m->tags, "grpc_port"),
-		    tag_port(l, m->tags, "grpc_tls_port"));
-	}
+	if (w.server)
+		w.meta = service_meta(l->region, m->build, m->raft_version[0] == '\0' ? "0" : m->raft_version,
+		    tag_port(m->tags, "grpc_port"), tag_port(m->tags, "grpc_tls_port"));
 	member_alive(l, &w);
-}
-
-static void
-on_members(void *ctx, const struct ipc_answer *answer)
-{
-	struct leader *l = ctx;
-	struct gossip_members members;
-	struct member m;
-	struct mp in;
-	const char *error;
-
-	l->members_call = NULL;
-	if (!l->running || answer->status != IPC_OK ||
-	    schema_decode(&gossip_members_schema, answer->body, &members, &error) == -1)
-		return;
-	in = mp_of(members.members);
-	for (uint32_t n = members.members.size == 0 ? 0 : mp_array(&in); n > 0; n--) {
-		if (schema_decode_at(&member_schema, &in, &m, &error) == -1)
-			return;
-		member_seen(l, &m);
-	}
 }
 
 static void
@@ -283,22 +249,17 @@ on_reconcile(struct ev_loop *loop, struct ev_timer *w, int events)
 	ev_timer_set(w, RECONCILE_S, 0.);
 	ev_timer_start(loop, w);
 	own_node_alive(l);
-	if (l->members_call == NULL)
-		l->members_call = ipc_call(daemon_peer(l->c->daemon, "gossipd"), "Gossip.Members", bytes_of(NULL, 0),
-		    &(struct ipc_call_options){.timeout_ms = GOSSIP_TIMEOUT_MS, .flags = IPC_RESEND}, on_members, l);
+	for (size_t i = 0; i < members_count(l->c->members); i++)
+		member_seen(l, members_at(l->c->members, i));
 }
 
 /* Who joins, or comes back, is looked at soon, together with what follows at once. */
 static void
-on_event(void *ctx, const struct ipc_answer *answer)
+on_member(void *ctx, const struct lan_member *m, enum member_status before)
 {
 	struct leader *l = ctx;
 
-	if (!answer->more) {
-		l->events_call = NULL; /* a gossipd without this method: the minute's round has to do */
-		return;
-	}
-	ipc_grant(l->events_call, (uint32_t)answer->body.size);
+	(void)m, (void)before;
 	if (l->running && ev_timer_remaining(l->c->loop, &l->reconcile) > SOON_S) {
 		ev_timer_stop(l->c->loop, &l->reconcile);
 		ev_timer_set(&l->reconcile, SOON_S, 0.);
@@ -382,9 +343,6 @@ leader_stop(struct leader *l)
 	ev_timer_stop(l->c->loop, &l->reap);
 	ev_timer_stop(l->c->loop, &l->reconcile);
 	ev_timer_stop(l->c->loop, &l->sample);
-	if (l->members_call != NULL)
-		ipc_cancel(l->members_call);
-	l->members_call = NULL;
 }
 
 struct leader *
@@ -398,8 +356,7 @@ leader_new(struct catalogd *c)
 	ev_timer_init(&l->reap, on_reap, REAP_S, REAP_S);
 	ev_timer_init(&l->sample, on_sample, SAMPLE_S, SAMPLE_S);
 	l->reconcile.data = l->reap.data = l->sample.data = l;
-	l->events_call = ipc_call(daemon_peer(c->daemon, "gossipd"), "Gossip.Subscribe", bytes_of(NULL, 0),
-	    &(struct ipc_call_options){.flags = IPC_RESEND, .credit = EVENTS_CREDIT}, on_event, l);
+	members_observe(c->members, on_member, l);
 	return l;
 }
 
@@ -411,10 +368,6 @@ leader_free(struct leader *l)
 	ev_timer_stop(l->c->loop, &l->reap);
 	ev_timer_stop(l->c->loop, &l->reconcile);
 	ev_timer_stop(l->c->loop, &l->sample);
-	if (l->members_call != NULL)
-		ipc_cancel(l->members_call);
-	if (l->events_call != NULL)
-		ipc_cancel(l->events_call);
 	region_free(l->region);
 	free(l);
 }

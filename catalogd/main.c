@@ -7,9 +7,11 @@
 #include "catalogd.h"
 #include "daemon.h"
 #include "duration.h"
+#include "gossip.h"
 #include "leader.h"
 #include "log.h"
 #include "mem.h"
+#include "members.h"
 #include "publish.h"
 #include "raftlog.h"
 #include "remote.h"
@@ -44,10 +46,12 @@ start(struct daemon *d)
 	c->datacenter = xstrdup(conf_str(conf, "datacenter", "dc1"));
 	c->node_name = xstrdup(conf_str(conf, "node_name", ""));
 	c->server = conf_bool(conf, "server", true);
+	c->members = members_new(c->datacenter);
 	serve_init(c);
 	if (!c->server) {
 		c->watch = watch_new(c->loop, serve_run, c);
 		c->remote = remote_new(c);
+		c->gossip = gossip_new(c);
 		daemon_ready(d);
 		return 0;
 	}
@@ -67,6 +71,7 @@ start(struct daemon *d)
 	c->raftlog = raftlog_new(c);
 	if (rpcport_open(c) == -1)
 		return -1;
+	c->gossip = gossip_new(c);
 	store_started(c->store);
 	daemon_ready(d);
 	return 0;
@@ -89,8 +94,10 @@ stop(struct daemon *d, bool leave)
 	struct catalogd *c = daemon_state(d);
 
 	(void)leave;
+	gossip_free(c->gossip);
 	remote_free(c->remote);
 	if (!c->server) {
+		members_free(c->members);
 		watch_free(c->watch);
 		daemon_exit(d, 0);
 		return;
@@ -101,6 +108,7 @@ stop(struct daemon *d, bool leave)
 	scrub_free(c->scrub);
 	archive_free(c->archive);
 	raftlog_free(c->raftlog);
+	members_free(c->members);
 	serve_free(c->serve);
 	watch_free(c->watch);
 	publish_close(c->publish);

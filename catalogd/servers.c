@@ -10,23 +10,18 @@
 #include "duration.h"
 #include "log.h"
 #include "mem.h"
-#include "mp.h"
+#include "members.h"
 #include "router.h"
-#include "structs_gossip.h"
 #include "uuid.h"
 
 #define MODULE "agent.client"
-#define SUBSCRIBE_CREDIT (1024u * 1024)
-#define SUBSCRIBE_AGAIN_S 1.
 
 struct servers {
 	struct catalogd *c;
 	struct rpcpool *pool;
 	struct router *router;
-	struct ipc_call *subscription;
-	struct ev_timer again, rebalance;
-	bool fresh;   /* the next event begins the list anew */
-	size_t nodes; /* members, as far as told */
+	struct ev_timer rebalance;
+	size_t nodes; /* members that are alive */
 	struct rpccall *ping;
 	union net_addr pinged;
 	size_t pings_left;
@@ -56,88 +51,33 @@ servers_configure(struct servers *s)
 
 /* ---- gossipd's ---- */
 
-static void
-forget(struct servers *s)
-{
-	while (router_count(s->router) > 0)
-		router_remove(s->router, router_at(s->router, 0)->name);
-	s->nodes = 0;
-	servers_configure(s);
-}
-
-/* Where the member serves requests; false: it is no server of ours. */
 static bool
-server_address(const struct servers *s, const struct member *m, char name[ROUTER_NAME_MAX], union net_addr *out)
+is_alive(enum member_status status)
 {
-	char address[NET_ADDR_TEXT_MAX];
-	uint64_t port;
-
-	return bytes_is(mp_find_str(m->tags, "role"), "consul") &&
-	       bytes_is(mp_find_str(m->tags, "dc"), s->c->datacenter) &&
-	       bytes_to_str(m->name, name, ROUTER_NAME_MAX) == 0 &&
-	       bytes_to_str(m->addr, address, sizeof address) == 0 &&
-	       bytes_to_u64(mp_find_str(m->tags, "port"), &port) == 0 && port > 0 && port <= UINT16_MAX &&
-	       net_addr_parse(address, (uint16_t)port, out) == 0;
+	return status == MEMBER_ALIVE || status == MEMBER_LEAVING;
 }
 
 static void
-on_event(struct servers *s, const struct gossip_event *event, const struct member *member)
-{
-	char name[ROUTER_NAME_MAX], text[NET_ADDR_TEXT_MAX];
-	union net_addr address;
-	bool gone = !bytes_is(event->event, "member-join") && !bytes_is(event->event, "member-update");
-
-	if (bytes_is(event->event, "member-join"))
-		s->nodes++;
-	else if (gone && s->nodes > 0)
-		s->nodes--;
-	if (!server_address(s, member, name, &address))
-		return;
-	if (gone) {
-		log_info(MODULE, "removing server: server=%s", log_quote(name));
-		router_remove(s->router, name);
-	} else if (router_set(s->router, name, &address) == 0)
-		log_info(
-		    MODULE, "adding server: server=%s address=%s", log_quote(name), net_addr_text_port(&address, text));
-	else
-		log_warnx(MODULE, "there are too many servers, one more is not used: server=%s", log_quote(name));
-}
-
-static void
-on_gossip(void *ctx, const struct ipc_answer *answer)
+on_member(void *ctx, const struct lan_member *m, enum member_status before)
 {
 	struct servers *s = ctx;
-	struct gossip_event event;
-	struct member member;
-	const char *error;
+	char text[NET_ADDR_TEXT_MAX];
 
-	if (!answer->more) {
-		s->subscription = NULL;
-		ev_timer_set(&s->again, SUBSCRIBE_AGAIN_S, 0.);
-		ev_timer_start(s->c->loop, &s->again);
+	if (m == NULL)
 		return;
-	}
-	ipc_grant(s->subscription, (uint32_t)answer->body.size);
-	if (s->fresh) { /* what was known before may have changed in between */
-		s->fresh = false;
-		forget(s);
-	}
-	if (schema_decode(&gossip_event_schema, answer->body, &event, &error) == 0 &&
-	    schema_decode(&member_schema, event.member, &member, &error) == 0)
-		on_event(s, &event, &member);
+	s->nodes += is_alive(m->status);
+	s->nodes -= is_alive(before);
+	if (!m->server || !m->local)
+		return;
+	if (!is_alive(m->status)) {
+		if (is_alive(before))
+			log_info(MODULE, "removing server: server=%s", log_quote(m->name));
+		router_remove(s->router, m->name);
+	} else if (router_set(s->router, m->name, &m->rpc) == 0)
+		log_info(MODULE, "adding server: server=%s address=%s", log_quote(m->name),
+		    net_addr_text_port(&m->rpc, text));
 	else
-		log_warnx(MODULE, "an event of gossipd is not understood: error=%s", log_quote(error));
-}
-
-static void
-subscribe(struct ev_loop *loop, struct ev_timer *w, int events)
-{
-	struct servers *s = w->data;
-
-	(void)loop, (void)events;
-	s->fresh = true;
-	s->subscription = ipc_call(daemon_peer(s->c->daemon, "gossipd"), "Gossip.Subscribe", bytes_of(NULL, 0),
-	    &(struct ipc_call_options){.credit = SUBSCRIBE_CREDIT}, on_gossip, s);
+		log_warnx(MODULE, "there are too many servers, one more is not used: server=%s", log_quote(m->name));
 }
 
 /* ---- rebalancing ---- */
@@ -231,10 +171,9 @@ servers_new(struct catalogd *c, struct rpcpool *pool)
 	s->pool = pool;
 	s->router = router_new();
 	servers_configure(s);
-	ev_timer_init(&s->again, subscribe, 0., 0.);
 	ev_init(&s->rebalance, on_rebalance);
-	s->again.data = s->rebalance.data = s;
-	subscribe(c->loop, &s->again, 0);
+	s->rebalance.data = s;
+	members_observe(c->members, on_member, s);
 	rebalance_later(s);
 	return s;
 }
@@ -246,9 +185,6 @@ servers_free(struct servers *s)
 		return;
 	if (s->ping != NULL)
 		rpcpool_cancel(s->ping);
-	if (s->subscription != NULL)
-		ipc_cancel(s->subscription);
-	ev_timer_stop(s->c->loop, &s->again);
 	ev_timer_stop(s->c->loop, &s->rebalance);
 	router_free(s->router);
 	free(s);

@@ -1,7 +1,7 @@
 /*
  * servers.h - the servers that a client knows, and which is asked next
  *
- * From gossipd's members, and for the time before there are any from the list "servers" of consuld.conf. Every two to three minutes, or
+ * From the members of the LAN pool (members.h), and for the time before there are any from the list "servers" of consuld.conf. Every two to three minutes, or
  * later in a large pool, the order is shuffled and the first one that answers a ping is preferred.
  */
 #ifndef CATALOGD_SERVERS_H

@@ -8,8 +8,8 @@
  *	Gossip.ForceLeave gossip_force_leave_request -> {}
  *	Gossip.Leave {} -> {}						answered when the leave has spread
  *	Gossip.Stats {} -> gossip_stats
- *	Gossip.Subscribe gossip_subscribe_request -> DATA gossip_event	first each known member by its last event, then the changes, and
- *							user events; an error when the subscriber is too slow: subscribe again
+ *	Gossip.Subscribe gossip_subscribe_request -> DATA gossip_event	first each known member by its last event, then "synced", then the
+ *							changes, and user events; an error when the subscriber is too slow: subscribe again
  *	Gossip.Event gossip_fire_request -> {}			tells all members of the LAN pool
  *	Gossip.EventFire user_event -> user_event		the HTTP API's kind of event; ID and Version are filled in
  *	Gossip.EventList gossip_event_list_request -> gossip_event_list	the last 256 that are for this node; held while Index is that of the list
@@ -83,8 +83,8 @@ SCHEMA_DECLARE(gossip_stats, GOSSIP_STATS_FIELDS)
 SCHEMA_DECLARE(gossip_subscribe_request, GOSSIP_SUBSCRIBE_REQUEST_FIELDS)
 
 #define GOSSIP_EVENT_FIELDS(F)                                                                                         \
-	F(STR, "Event", event, 0, NULL, NULL, "member-join, -leave, -failed, -update, -reap; user")                    \
-	F(PTR, "Member", member, 0, &member_schema, NULL, "as it is now; nil: user")                                   \
+	F(STR, "Event", event, 0, NULL, NULL, "member-join, -leave, -failed, -update, -reap; synced; user")            \
+	F(PTR, "Member", member, 0, &member_schema, NULL, "as it is now; nil: synced, user")                           \
 	F(STR, "Name", name, 0, NULL, NULL, "user: of the event on the wire, consul:new-leader")                       \
 	F(BYTES, "Payload", payload, 0, NULL, NULL, "user")                                                            \
 	F(UINT, "LTime", ltime, 0, NULL, NULL, "user")

@@ -593,6 +593,9 @@ handle_subscribe(struct ipc_stream *s, struct bytes args, void *ctx)
 		put_member_event(last_change(m), m, &element);
 		subscriber_tell(u, buf_bytes(&element));
 	}
+	buf_clear(&element);
+	schema_encode(&gossip_event_schema, &(struct gossip_event){.event = bytes_str("synced")}, &element);
+	subscriber_tell(u, buf_bytes(&element));
 	subscriber_send(u);
 	buf_free(&element);
 }
