@@ -72,7 +72,7 @@ struct node {
 	struct transport_peer told[RAFT_MEMBERS_MAX], learned[LEARNED_MAX];
 	size_t told_count, learned_count, learned_next;
 	uint64_t addresses_version;      /* counts changes of any of these */
-	struct old_entries *old;         /* scratch: those of one message that memory does not hold */
+	struct entry_source *entry_source; /* of the message that is being sent */
 	struct raft_message timeout_now; /* waits until nobody reads under our lease */
 	bool timeout_waits;
 	struct log_limit unreadable;

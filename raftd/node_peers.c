@@ -15,11 +15,10 @@
 #include <unistd.h>
 
 #include "duration.h"
+#include "entry_source.h"
 #include "log.h"
 #include "mem.h"
 #include "node_internal.h"
-
-#define OLD_KEEP_BYTES (64u * 1024)
 
 /* ---- addresses ---- */
 
@@ -188,70 +187,11 @@ node_configuration_read(struct node *n, uint64_t index, struct node_configuratio
 
 /* ---- messages out ---- */
 
-/* What memory does not hold any more of a message's entries, read from the log. */
-struct old_entries {
-	uint64_t first;
-	struct buf bytes;
-	struct {
-		uint8_t type;
-		size_t at, size;
-	} * at;
-	size_t count, size;
-};
-
-static bool
-on_old_entry(void *ctx, const struct wal_entry *e)
-{
-	struct old_entries *o = ctx;
-
-	if (o->count == o->size) {
-		o->size = o->size == 0 ? 64 : o->size * 2;
-		o->at = xreallocarray(o->at, o->size, sizeof *o->at);
-	}
-	o->at[o->count].type = e->type;
-	o->at[o->count].at = o->bytes.used;
-	o->at[o->count++].size = e->data.size;
-	buf_put_bytes(&o->bytes, e->data);
-	return !o->bytes.overflow;
-}
-
-static void
-old_entries_read(struct node *n, const struct raft_message *m)
-{
-	uint64_t last = MIN(m->index + m->entries, tail_first(n->tail) - 1);
-	char error[WAL_ERROR_MAX];
-
-	n->old->first = m->index + 1;
-	n->old->count = 0;
-	buf_clear(&n->old->bytes);
-	if (m->type != RAFT_APPEND || last <= m->index)
-		return;
-	if (wal_read(n->wal, m->index + 1, last, on_old_entry, n->old, error) == -1)
-		node_disk_failed(n, error);
-}
-
-static struct message_entry
-entry_of(void *ctx, uint64_t index)
-{
-	struct node *n = ctx;
-	struct tail_entry e;
-
-	if (index < tail_first(n->tail)) {
-		size_t i = (size_t)(index - n->old->first);
-
-		if (i >= n->old->count)
-			panic("node: entry %" PRIu64 " was not read", index);
-		return (struct message_entry){
-		    n->old->at[i].type, bytes_of(n->old->bytes.data + n->old->at[i].at, n->old->at[i].size)};
-	}
-	e = tail_get(n->tail, index);
-	return (struct message_entry){e.type, e.data};
-}
-
 static void
 message_send(struct node *n, const struct raft_message *m)
 {
 	struct buf *out = transport_begin(n->transport, m->to);
+	char error[WAL_ERROR_MAX];
 	bool keep = true;
 
 	if (out == NULL)
@@ -259,8 +199,9 @@ message_send(struct node *n, const struct raft_message *m)
 	if (m->type == RAFT_SNAPSHOT)
 		keep = node_chunk_put(n, m, out);
 	else {
-		old_entries_read(n, m);
-		message_encode(m, entry_of, n, out);
+		if (entry_source_load(n->entry_source, n->wal, n->tail, m, error) == -1)
+			node_disk_failed(n, error);
+		message_encode(m, entry_source_get, n->entry_source, out);
 	}
 	transport_end(n->transport, keep);
 }
@@ -285,8 +226,7 @@ node_messages_send(struct node *n)
 			message_send(n, &m);
 	}
 	transport_flush(n->transport);
-	if (n->old->bytes.size > OLD_KEEP_BYTES)
-		buf_free(&n->old->bytes);
+	entry_source_trim(n->entry_source);
 }
 
 /* ---- messages in ---- */
@@ -376,8 +316,7 @@ node_transport_open(struct node *n)
 {
 	static const struct transport_ops ops = {.message = on_message, .learned = on_learned};
 
-	n->old = xcalloc(1, sizeof *n->old);
-	buf_init(&n->old->bytes, TRANSPORT_MESSAGE_BYTES_MAX);
+	n->entry_source = entry_source_new(TRANSPORT_MESSAGE_BYTES_MAX);
 	n->transport = transport_new(n->loop, n->self, n->address, &ops, n);
 	node_peers_update(n);
 }
@@ -392,11 +331,7 @@ node_transport_close(struct node *n)
 void
 node_transport_free(struct node *n)
 {
-	if (n->old != NULL) {
-		buf_free(&n->old->bytes);
-		free(n->old->at);
-		free(n->old);
-	}
+	entry_source_free(n->entry_source);
 }
 
 void

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cluster.h"
+#include "entry_source.h"
 
 #define SEGMENT_BYTES (48u * WAL_BLOCK_BYTES)
 #define STALLED_TICKS ELECTION_TICKS /* without catalogd */
@@ -326,49 +327,6 @@ noop_take(struct sim *s, struct server *v)
 		raftd_entry_keep(s, v, index, terms_at(raft_log(raft), index), WAL_NOOP, bytes_of(NULL, 0));
 }
 
-/* What the tail does not hold any more of first..last, read from the log. */
-struct old_entries {
-	struct server *v;
-	uint64_t first;
-	struct buf bytes;
-	struct {
-		uint8_t type;
-		size_t at, size;
-	} * at;
-	size_t count, size;
-};
-
-static bool
-on_old_entry(void *ctx, const struct wal_entry *e)
-{
-	struct old_entries *o = ctx;
-
-	if (o->count == o->size) {
-		o->size = o->size == 0 ? 64 : o->size * 2;
-		o->at = xreallocarray(o->at, o->size, sizeof *o->at);
-	}
-	o->at[o->count].type = e->type;
-	o->at[o->count].at = o->bytes.used;
-	o->at[o->count++].size = e->data.size;
-	buf_put_bytes(&o->bytes, e->data);
-	return true;
-}
-
-static struct message_entry
-entry_of(void *ctx, uint64_t index)
-{
-	struct old_entries *o = ctx;
-	struct tail_entry e;
-
-	if (index < tail_first(o->v->raftd.tail)) {
-		size_t i = (size_t)(index - o->first);
-
-		return (struct message_entry){o->at[i].type, bytes_of(o->bytes.data + o->at[i].at, o->at[i].size)};
-	}
-	e = tail_get(o->v->raftd.tail, index);
-	return (struct message_entry){e.type, e.data};
-}
-
 /* ---- the network ---- */
 
 static void
@@ -389,23 +347,22 @@ enum spoken { SAID_NOTHING, SAID_SOMETHING, SAID_VOTE };
 static bool
 message_send(struct sim *s, struct server *v, const struct raft_message *m)
 {
-	struct old_entries old = {.v = v, .first = m->index + 1, .bytes = BUF_INIT(64u * 1024 * 1024)};
+	struct entry_source *source;
 	unsigned to = server_of(s, m->to);
-	uint64_t last_old = MIN(m->index + m->entries, tail_first(v->raftd.tail) - 1);
 	char error[WAL_ERROR_MAX];
-	bool good = true, whole = true;
+	bool good, whole = true;
 
 	if (to == NOBODY)
 		return true; /* that one is no more */
-	if (m->type == RAFT_APPEND && m->entries > 0 && last_old > m->index)
-		good = wal_read(v->raftd.wal, m->index + 1, last_old, on_old_entry, &old, error) == 0;
+	source = entry_source_new(64u * 1024 * 1024);
+	good = entry_source_load(source, v->raftd.wal, v->raftd.tail, m, error) == 0;
 	if (!good && !v->damaged)
 		failed(s, "server %u can not read its log: %s", v->number, error);
 	buf_clear(&s->scratch);
 	if (good && m->type == RAFT_SNAPSHOT)
 		whole = snapshot_chunk_encode(s, v, m, &s->scratch);
 	else if (good)
-		message_encode(m, entry_of, &old, &s->scratch);
+		message_encode(m, entry_source_get, source, &s->scratch);
 	if (good && whole && (s->cut[v->number][to] || below(s, 1000) < s->loss))
 		s->totals.lost++;
 	else if (good && whole) {
@@ -415,8 +372,7 @@ message_send(struct sim *s, struct server *v, const struct raft_message *m)
 			s->totals.duplicated++;
 		}
 	}
-	buf_free(&old.bytes);
-	free(old.at);
+	entry_source_free(source);
 	return good;
 }
 
