@@ -76,9 +76,10 @@ def runs(pid):
 class Suite:
     """One server of its own on an address of its own."""
 
-    def __init__(self, directory, address, *flags, config=None, instances=None):
+    def __init__(self, directory, address, *flags, config=None, instances=None, node="bench", prefix=()):
+        """prefix: what the command line begins with, such as a network namespace to run in."""
         os.makedirs(directory, exist_ok=True)
-        self.directory, self.address, self.flags = directory, address, flags
+        self.directory, self.address, self.flags, self.node, self.prefix = directory, address, flags, node, prefix
         self.config_dir = os.path.join(directory, "config")
         self.environment = dict(os.environ)
         os.makedirs(self.config_dir, exist_ok=True)
@@ -111,8 +112,8 @@ class Suite:
         self.log = open(os.path.join(self.directory, "log"), "ab")
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [os.path.join(BUILD, "bin/consulctl"), "agent", f"-bind={self.address}", f"-client={self.address}", "-node=bench",
-             f"-config-dir={self.config_dir}", *self.flags],
+            [*self.prefix, os.path.join(BUILD, "bin/consulctl"), "agent", f"-bind={self.address}", f"-client={self.address}",
+             f"-node={self.node}", f"-config-dir={self.config_dir}", *self.flags],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.environment)
         return self
 
