@@ -21,6 +21,7 @@
 #include "log.h"
 #include "mem.h"
 #include "publish.h"
+#include "pull_order.h"
 #include "session_timer.h"
 #include "uuid.h"
 
@@ -34,6 +35,7 @@
 #define OUTCOME_NS (30 * NS_PER_S)
 #define EXPIRE_S 0.25
 #define RETRY_S 0.5
+#define BUSY 503 /* raftd's refusal: something is under way, ask again */
 #define SPACE_CHECK_NS (200 * NS_PER_MS)
 #define RESERVE_DEFAULT (64 * INT64_C(1024) * 1024)
 
@@ -68,7 +70,7 @@ struct raftlog {
 	enum phase phase;
 	bool ready;
 	uint64_t caught_up_at; /* what was committed when raftd was found: a store made again is behind it at first */
-	bool verify_first;     /* the first element pulled is the one that the store has applied last */
+	bool verify_first;     /* the first entry pulled is the one that the store has applied last */
 	struct proposals *proposals;
 	struct batch *free_batches;
 	struct ev_prepare gather;
@@ -87,7 +89,7 @@ struct raftlog {
 };
 
 static void pull_start(struct raftlog *l);
-static void on_snapshot(void *ctx, const struct ipc_answer *answer);
+static void snapshot_ask(struct raftlog *l);
 
 const struct raftlog_status *
 raftlog_status(const struct raftlog *l)
@@ -318,10 +320,10 @@ apply_one(struct raftlog *l, uint64_t index, uint64_t term, struct bytes data)
 }
 
 /*
- * Applies the entries of an element behind *applied. 1: done; 0: the store failed; -1: these are not the entries that follow.
+ * Applies the entries of an element behind o, which goes along. 1: done; 0: the store failed; -1: these are not the entries that follow.
  */
 static int
-apply_entries(struct raftlog *l, struct bytes element, struct store_state *applied)
+apply_entries(struct raftlog *l, struct bytes element, struct pull_order *o)
 {
 	struct mp in = mp_of(element);
 
@@ -337,22 +339,19 @@ apply_entries(struct raftlog *l, struct bytes element, struct store_state *appli
 		data = mp_str(&in);
 		if (!mp_ok(&in))
 			return -1;
-		if (l->verify_first) {
-			l->verify_first = false;
-			if (index == applied->applied_index) {
-				if (term != applied->applied_term)
-					return -1;
-				continue;
-			}
-		}
-		if (index != applied->applied_index + 1)
+		switch (pull_order_next(o, index, term)) {
+		case PULL_WRONG:
 			return -1;
-		if (term != applied->applied_term)
+		case PULL_KNOWN:
+			continue;
+		case PULL_NEW_TERM:
 			proposals_term(l->proposals, term);
+			break;
+		case PULL_APPLY:
+			break;
+		}
 		if (type == 1 && apply_one(l, index, term, data) == -1)
 			return 0;
-		applied->applied_index = index;
-		applied->applied_term = term;
 	}
 	return mp_ok(&in) ? 1 : -1;
 }
@@ -377,8 +376,7 @@ rebuild(struct raftlog *l, const char *why)
 	l->phase = PHASE_SNAPSHOT;
 	ready_check(l);
 	catalogd_store_renew(l->c);
-	(void)ipc_call(l->peer, "Raft.Snapshot", bytes_of(NULL, 0), &(struct ipc_call_options){.flags = IPC_RESEND},
-	    on_snapshot, l);
+	snapshot_ask(l);
 }
 
 /* Applies a whole element. false: it could not be; stuck or rebuilding. */
@@ -386,9 +384,9 @@ static bool
 element_apply(struct raftlog *l, struct bytes element)
 {
 	struct store *store = l->c->store;
-	struct store_state applied = store_state(store);
+	struct store_state state = store_state(store);
+	struct pull_order o = {state.applied_index, state.applied_term, l->verify_first};
 	char error[STORE_ERROR_MAX] = "";
-	bool verify = l->verify_first;
 	enum store_result result;
 	int64_t begun_ns;
 	int done;
@@ -402,7 +400,7 @@ element_apply(struct raftlog *l, struct bytes element)
 	l->outcome_count = 0;
 	buf_clear(&l->replies);
 	begun_ns = monotime_now().ns;
-	done = apply_entries(l, element, &applied);
+	done = apply_entries(l, element, &o);
 	l->apply_ns += monotime_now().ns - begun_ns;
 	if (done == -1) {
 		store_abort(l->apply.txn);
@@ -410,7 +408,7 @@ element_apply(struct raftlog *l, struct bytes element)
 		return false;
 	}
 	if (done == 1) {
-		store_set_applied(l->apply.txn, applied.applied_index, applied.applied_term);
+		store_set_applied(l->apply.txn, o.index, o.term);
 		result = store_commit(l->apply.txn, error);
 	} else {
 		result = store_txn_result(l->apply.txn, error);
@@ -419,7 +417,6 @@ element_apply(struct raftlog *l, struct bytes element)
 	if (result == STORE_DAMAGED)
 		catalogd_store_damaged(l->c, error);
 	if (result != STORE_DONE) {
-		l->verify_first = verify;
 		l->outcome_count = 0;
 		store_stuck(l, error);
 		return false;
@@ -427,6 +424,7 @@ element_apply(struct raftlog *l, struct bytes element)
 	if (l->full)
 		log_info(MODULE, "applying again");
 	l->full = false;
+	l->verify_first = o.verify_first;
 	watch_wake(l->c->watch);
 	session_timers_settle(l->c->session_timers);
 	outcomes_tell(l);
@@ -479,7 +477,8 @@ on_pulled(void *ctx, const struct ipc_answer *answer)
 static void
 pull_start(struct raftlog *l)
 {
-	struct store_state applied = store_state(l->c->store);
+	struct store_state state = store_state(l->c->store);
+	struct pull_order o = {state.applied_index, state.applied_term, l->verify_first};
 	struct buf args = BUF_INIT(64);
 
 	if (l->pull_call != NULL || !l->status.connected)
@@ -487,7 +486,7 @@ pull_start(struct raftlog *l)
 	l->phase = PHASE_PULL;
 	l->ungranted = 0;
 	mp_put_map(&args, 1);
-	mp_put_kv_uint(&args, "From", l->verify_first ? applied.applied_index : applied.applied_index + 1);
+	mp_put_kv_uint(&args, "From", pull_order_from(&o));
 	l->pull_call = ipc_call(
 	    l->peer, "Raft.Pull", buf_bytes(&args), &(struct ipc_call_options){.credit = PULL_CREDIT}, on_pulled, l);
 	buf_free(&args);
@@ -511,6 +510,8 @@ on_retry(struct ev_loop *loop, struct ev_timer *w, int events)
 	ev_timer_stop(loop, w);
 	if (l->phase == PHASE_PULL)
 		pull_start(l);
+	else if (l->phase == PHASE_SNAPSHOT)
+		snapshot_ask(l);
 }
 
 /* ---- following one log ---- */
@@ -549,6 +550,10 @@ on_snapshot(void *ctx, const struct ipc_answer *answer)
 	struct raftlog *l = ctx;
 	uint64_t index = mp_find_uint(answer->body, "Index"), term = mp_find_uint(answer->body, "Term");
 
+	if (answer->status == IPC_ERROR && answer->code == BUSY) {
+		ev_timer_again(l->c->loop, &l->retry);
+		return;
+	}
 	if (answer->status != IPC_OK)
 		fatalx(MODULE, "raftd gives no snapshot: error=%s", log_quote_bytes(answer->error));
 	if (answer->fd == -1) {
@@ -563,6 +568,14 @@ on_snapshot(void *ctx, const struct ipc_answer *answer)
 	archive_restore(l->c->archive, answer->fd, index, term, on_restored, l);
 }
 
+/* In PHASE_SNAPSHOT, until there is an answer. */
+static void
+snapshot_ask(struct raftlog *l)
+{
+	(void)ipc_call(l->peer, "Raft.Snapshot", bytes_of(NULL, 0), &(struct ipc_call_options){.flags = IPC_RESEND},
+	    on_snapshot, l);
+}
+
 /* The first status after a connection came up: is it the log that the store was made from? */
 static void
 identify(struct raftlog *l)
@@ -575,8 +588,7 @@ identify(struct raftlog *l)
 		/* New, or left in the middle of being made. */
 		catalogd_store_renew(l->c);
 		l->phase = PHASE_SNAPSHOT;
-		(void)ipc_call(l->peer, "Raft.Snapshot", bytes_of(NULL, 0),
-		    &(struct ipc_call_options){.flags = IPC_RESEND}, on_snapshot, l);
+		snapshot_ask(l);
 	} else if (strcmp(state.log_id, l->status.log_id) != 0) {
 		rebuild(l, "the log has another identity");
 	} else if (l->stuck.used == 0) {
@@ -644,7 +656,8 @@ on_down(void *ctx)
 	snprintf(l->status.state, sizeof l->status.state, "follower");
 	/* Pull's own callback comes behind this one; an element that waits to be committed is pulled again. */
 	buf_free(&l->stuck);
-	ev_timer_stop(l->c->loop, &l->retry);
+	if (l->phase != PHASE_SNAPSHOT)
+		ev_timer_stop(l->c->loop, &l->retry);
 	ready_check(l);
 }
 

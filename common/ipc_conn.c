@@ -717,12 +717,13 @@ ipc_conn_drop(struct ipc_conn *c)
 {
 	struct ipc_peer *p = c->peer;
 	struct slot *slot;
+	size_t place = 0;
 
 	c->dead = true;
 	if (c->busy > 0)
 		return;
 	c->busy++; /* callbacks below may come back here */
-	while ((slot = ipc_table_any(&c->streams)) != NULL) {
+	while ((slot = ipc_table_any(&c->streams, &place)) != NULL) {
 		struct ipc_stream *s = (struct ipc_stream *)slot;
 
 		if (s->ended != NULL)

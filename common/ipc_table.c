@@ -67,13 +67,17 @@ ipc_table_remove(struct table *t, struct slot *s)
 	t->count--;
 }
 
-/* Any one of them, or NULL. */
 struct slot *
-ipc_table_any(const struct table *t)
+ipc_table_any(const struct table *t, size_t *place)
 {
-	for (size_t i = 0; t->count > 0 && i < t->size; i++)
-		if (t->buckets[i] != NULL)
-			return t->buckets[i];
+	for (size_t i = 0; t->count > 0 && i < t->size; i++) {
+		size_t at = (*place + i) & (t->size - 1);
+
+		if (t->buckets[at] != NULL) {
+			*place = at;
+			return t->buckets[at];
+		}
+	}
 	return NULL;
 }
 

@@ -25,6 +25,9 @@ struct table {
 struct slot *ipc_table_find(const struct table *t, uint32_t id); /* NULL: none */
 void ipc_table_insert(struct table *t, struct slot *s);
 void ipc_table_remove(struct table *t, struct slot *s); /* panics if it is not there */
-struct slot *ipc_table_any(const struct table *t);      /* NULL: empty */
+/*
+ * Any one, NULL: empty. *place: 0 at first, then what the last call left, so that whoever empties a table looks at each bucket once.
+ */
+struct slot *ipc_table_any(const struct table *t, size_t *place);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "cluster.h"
 #include "mp.h"
+#include "pull_order.h"
 
 #define PROPOSE_BYTES_MAX (64u * 1024)
 #define PROPOSE_TURN_MAX 16
@@ -133,9 +134,9 @@ apply_data(struct sim *s, struct server *v, uint64_t index, struct bytes data, s
 	}
 }
 
-/* The entries of an element behind *applied. -1: these are not the entries that follow. */
+/* The entries of an element behind o, which goes along. -1: these are not the entries that follow. */
 static int
-apply_entries(struct sim *s, struct server *v, struct bytes element, struct store_state *applied, struct batch *batch)
+apply_entries(struct sim *s, struct server *v, struct bytes element, struct pull_order *o, struct batch *batch)
 {
 	struct catalogd_process *c = &v->catalogd;
 	struct mp in = mp_of(element);
@@ -143,6 +144,7 @@ apply_entries(struct sim *s, struct server *v, struct bytes element, struct stor
 	for (uint32_t n = mp_array(&in); n > 0; n--) {
 		uint64_t index, term, type;
 		struct bytes data;
+		enum pull_step step;
 
 		(void)mp_array(&in);
 		index = mp_uint(&in);
@@ -151,25 +153,18 @@ apply_entries(struct sim *s, struct server *v, struct bytes element, struct stor
 		data = mp_str(&in);
 		if (!mp_ok(&in))
 			failed(s, "server %u: an element of entries is not one", v->number);
-		if (c->verify_first) {
-			c->verify_first = false;
-			if (index == applied->applied_index) {
-				if (term != applied->applied_term)
-					return -1;
-				continue;
-			}
-		}
-		if (index != applied->applied_index + 1)
+		step = pull_order_next(o, index, term);
+		if (step == PULL_WRONG)
 			return -1;
+		if (step == PULL_KNOWN)
+			continue;
 		check_delivered(s, v, index, term, (uint8_t)type, data);
-		if (term != applied->applied_term)
+		if (step == PULL_NEW_TERM)
 			proposals_term(c->proposals, term);
 		if (type == WAL_DATA)
 			apply_data(s, v, index, data, batch);
 		else
 			check_applied(s, v, index, -1, bytes_of(NULL, 0));
-		applied->applied_index = index;
-		applied->applied_term = term;
 	}
 	return 0;
 }
@@ -205,15 +200,16 @@ static void
 on_entries(struct sim *s, struct server *v, const struct note *n)
 {
 	struct catalogd_process *c = &v->catalogd;
-	struct store_state applied = store_state(c->store);
-	uint64_t before = applied.applied_index, chain = v->chain;
+	struct store_state state = store_state(c->store);
+	struct pull_order o = {state.applied_index, state.applied_term, c->verify_first};
+	uint64_t before = o.index, chain = v->chain;
 	struct batch batch;
 
 	if (!c->pulling)
 		return;
 	batch.count = 0;
 	c->apply.txn = write_begin(s, v);
-	if (apply_entries(s, v, buf_bytes(&n->bytes), &applied, &batch) == -1) {
+	if (apply_entries(s, v, buf_bytes(&n->bytes), &o, &batch) == -1) {
 		store_abort(c->apply.txn);
 		v->chain = chain;
 		s->totals.store_rebuilds++;
@@ -235,8 +231,9 @@ on_entries(struct sim *s, struct server *v, const struct note *n)
 		crash(s, v);
 		return;
 	}
-	store_set_applied(c->apply.txn, applied.applied_index, applied.applied_term);
+	store_set_applied(c->apply.txn, o.index, o.term);
 	write_commit(s, v, c->apply.txn);
+	c->verify_first = o.verify_first;
 	if (chance(s, 1000)) { /* done, but nobody is told */
 		crash(s, v);
 		return;
@@ -250,8 +247,8 @@ on_entries(struct sim *s, struct server *v, const struct note *n)
 		proposals_end(c->proposals, t->proposal, &result);
 	}
 	if (c->ready)
-		check_acknowledged(s, applied.applied_index);
-	if (before / STORE_CHECK_EVERY != applied.applied_index / STORE_CHECK_EVERY)
+		check_acknowledged(s, o.index);
+	if (before / STORE_CHECK_EVERY != o.index / STORE_CHECK_EVERY)
 		check_store(s, v);
 	note_send(s, v, false, note_new(NOTE_GRANT));
 	if (s->malicious && c->ready && chance(s, 48))
@@ -265,10 +262,11 @@ pull_start(struct sim *s, struct server *v)
 {
 	struct catalogd_process *c = &v->catalogd;
 	struct store_state state = store_state(c->store);
+	struct pull_order o = {state.applied_index, state.applied_term, c->verify_first};
 	struct note *n = note_new(NOTE_PULL);
 
 	c->pulling = true;
-	n->a = state.applied_index + !c->verify_first;
+	n->a = pull_order_from(&o);
 	note_send(s, v, false, n);
 }
 
