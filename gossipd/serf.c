@@ -1,5 +1,5 @@
 /*
- * serf.c - members as people see them, intents, leaving, reaping (contract: serf.h; callers: pool.c, the simulator)
+ * serf.c - members as people see them: what SWIM says of them, messages, reaping, reconnecting (contract: serf.h; callers: pool.c, the simulator)
  *
  * SWIM says that a node is gone; whether it left or failed is a question of intents: one that said that it would leave has left.
  */
@@ -14,7 +14,6 @@
 
 #define MS UINT64_C(1000000)
 #define S (1000 * MS)
-#define TAGS_MAGIC 0xff
 
 struct serf_config
 serf_config_consul(void)
@@ -58,67 +57,6 @@ serf_body_put(struct buf *out, enum serf_type type, const struct schema *schema,
 	schema_encode(schema, body, out);
 }
 
-/* ---- tags ---- */
-
-/* In a map of text to text. */
-static struct bytes
-map_value(struct bytes map, const char *key)
-{
-	struct mp value;
-
-	return map.size > 0 && mp_find(mp_of(map), key, &value) ? mp_str(&value) : (struct bytes){NULL, 0};
-}
-
-static bool
-has_map(struct bytes meta)
-{
-	struct mp in = mp_of(bytes_of(meta.data + 1, meta.size == 0 ? 0 : meta.size - 1));
-
-	return meta.size > 1 && meta.data[0] == TAGS_MAGIC && mp_peek(&in) == MP_MAP;
-}
-
-struct bytes
-serf_tag(struct bytes meta, const char *name)
-{
-	if (has_map(meta))
-		return map_value(bytes_of(meta.data + 1, meta.size - 1), name);
-	if (meta.size > 0 && meta.data[0] != TAGS_MAGIC && strcmp(name, "role") == 0)
-		return meta;
-	return (struct bytes){NULL, 0};
-}
-
-void
-serf_tags_put(struct bytes meta, struct buf *out)
-{
-	struct mp in = mp_of(bytes_of(meta.data + 1, meta.size == 0 ? 0 : meta.size - 1));
-	uint32_t pairs, count = 0;
-	size_t place = mp_open_map(out);
-
-	if (has_map(meta)) {
-		pairs = mp_map(&in);
-		for (; count < pairs && mp_peek(&in) == MP_STR; count++) {
-			mp_put_bytes(out, mp_str(&in));
-			mp_put_bytes(out, mp_peek(&in) == MP_STR ? mp_str(&in) : (struct bytes){NULL, 0});
-			if (!mp_ok(&in))
-				break;
-		}
-	} else if (meta.size > 0 && meta.data[0] != TAGS_MAGIC) {
-		mp_put_kv_str(out, "role", meta);
-		count = 1;
-	}
-	mp_close(out, place, count);
-}
-
-int
-serf_meta_put(struct bytes tags, struct buf *out)
-{
-	if (tags.size + 1 > GOSSIP_META_MAX)
-		return -1;
-	buf_put_u8(out, TAGS_MAGIC);
-	buf_put_bytes(out, tags);
-	return 0;
-}
-
 const char *
 serf_status_name(enum member_status status)
 {
@@ -130,7 +68,7 @@ serf_status_name(enum member_status status)
 /* ---- members ---- */
 
 /* What happened to it, for the log and for whoever listens. */
-static void
+void
 member_event(struct serf *s, enum serf_change change, const struct serf_member *m, const char *how, uint64_t now)
 {
 	static const char *const names[] = {"Join", "Leave", "Failed", "Update", "Reap"};
@@ -216,81 +154,11 @@ member_refresh(struct member_entry *e, const struct swim_member *m)
 	e->member.meta = bytes_of(e->meta, m->meta.size);
 }
 
-/* ---- intents about names that are no members ---- */
-
-static struct intent *
-intent_find(const struct serf *s, struct bytes name)
-{
-	for (struct hash_node *h = hash_first(&s->intents, hash_bytes(0, name)); h != NULL; h = hash_next(h)) {
-		struct intent *i = RING_ENTRY(h, struct intent, by_name);
-
-		if (bytes_equal(name, bytes_of(i->name, i->name_size)))
-			return i;
-	}
-	return NULL;
-}
-
-static void
-intent_remove(struct serf *s, struct intent *i)
-{
-	hash_remove(&s->intents, &i->by_name);
-	ring_remove(&i->by_age);
-	free(i);
-}
-
-/* false: something newer is known. */
-static bool
-intent_store(struct serf *s, struct bytes name, enum serf_type type, uint64_t ltime, uint64_t now)
-{
-	struct intent *i = intent_find(s, name);
-
-	if (i != NULL && ltime <= i->ltime)
-		return false;
-	if (i != NULL)
-		intent_remove(s, i);
-	if (s->intents.count >= INTENTS_MAX)
-		intent_remove(s, RING_ENTRY(s->intents_by_age.next, struct intent, by_age));
-	i = xcalloc(1, sizeof *i + name.size + 1);
-	i->type = type;
-	i->ltime = ltime;
-	i->heard = now;
-	i->name_size = name.size;
-	memcpy(i->name, name.data, name.size);
-	i->by_name.hash = hash_bytes(0, name);
-	hash_insert(&s->intents, &i->by_name);
-	ring_append(&s->intents_by_age, &i->by_age);
-	return true;
-}
-
-static void
-intents_expire(struct serf *s, uint64_t now)
-{
-	while (!ring_empty(&s->intents_by_age)) {
-		struct intent *i = RING_ENTRY(s->intents_by_age.next, struct intent, by_age);
-
-		if (now - i->heard < s->config.recent_intent_timeout)
-			return;
-		intent_remove(s, i);
-	}
-}
-
 void
 serf_spread(struct serf *s, struct broadcasts *queue, struct bytes message)
 {
 	if (broadcasts_put(queue, (struct bytes){NULL, 0}, message, NULL, NULL) == -1)
 		serf_say(s, LOG_WARN_LEVEL, "serf: a message is too long to be told: bytes=%zu", message.size);
-}
-
-/* What is said of a member that we see alive: it shall hear of it, and say otherwise if it is old news. */
-static void
-leave_spread(struct serf *s, struct bytes name, uint64_t ltime)
-{
-	struct serf_leave l = {.ltime = ltime, .node = name};
-	struct buf out = BUF_INIT(MESSAGE_MAX);
-
-	serf_body_put(&out, SERF_LEAVE, &serf_leave_schema, &l);
-	serf_spread(s, s->intent_queue, buf_bytes(&out));
-	buf_free(&out);
 }
 
 /* ---- what SWIM says ---- */
@@ -311,7 +179,7 @@ member_joins(struct serf *s, const struct swim_member *m, uint64_t now)
 			if (i->type == SERF_LEAVE) {
 				e->member.status = MEMBER_LEAVING;
 				e->left_ltime = i->ltime;
-				leave_spread(s, name, i->ltime);
+				intent_leave_spread(s, name, i->ltime);
 			}
 			intent_remove(s, i);
 		}
@@ -387,82 +255,7 @@ serf_swim_conflict(struct serf *s, const struct swim_member *m, const struct swi
 		conflict_vote(s, now);
 }
 
-/* ---- intents ---- */
-
-static void
-join_spread(struct serf *s, uint64_t ltime)
-{
-	struct serf_join j = {.ltime = ltime, .node = bytes_str(self_name(s))};
-	struct buf out = BUF_INIT(MESSAGE_MAX);
-
-	serf_body_put(&out, SERF_JOIN, &serf_join_schema, &j);
-	serf_spread(s, s->intent_queue, buf_bytes(&out));
-	buf_free(&out);
-}
-
-/* Forgets it; one that is leaving after its leave had time to spread. */
-static void
-member_prune(struct serf *s, struct member_entry *e, uint64_t now)
-{
-	if (e->member.status == MEMBER_LEAVING)
-		timer_set(s->timers, &e->prune, now + s->config.broadcast_timeout + s->config.leave_propagate_delay);
-	else
-		timer_set(s->timers, &e->prune, now);
-}
-
-/* true: it is news, to be told on. */
-static bool
-leave_take(struct serf *s, const struct serf_leave *l, uint64_t now)
-{
-	struct member_entry *e = member_find(s, l->node);
-
-	clock_witness(&s->clock.member, l->ltime);
-	if (e == NULL)
-		return intent_store(s, l->node, SERF_LEAVE, l->ltime, now);
-	if (l->ltime <= e->member.ltime)
-		return false;
-	if (s->leave_stage == LEAVE_NONE && bytes_is(l->node, self_name(s))) {
-		serf_say(s, LOG_DEBUG_LEVEL, "serf: Refuting an older leave intent");
-		join_spread(s, s->clock.member);
-		return false;
-	}
-	e->member.ltime = l->ltime;
-	e->left_ltime = l->ltime;
-	if (e->member.status == MEMBER_ALIVE)
-		e->member.status = MEMBER_LEAVING;
-	else if (e->member.status == MEMBER_FAILED) {
-		e->member.status = MEMBER_LEFT;
-		e->member.gone = now;
-		member_event(s, SERF_MEMBER_LEAVE, &e->member, " (forced)", now);
-	}
-	if (l->prune)
-		member_prune(s, e, now);
-	return true;
-}
-
-static bool
-join_take(struct serf *s, const struct serf_join *j, uint64_t now)
-{
-	struct member_entry *e = member_find(s, j->node);
-
-	clock_witness(&s->clock.member, j->ltime);
-	if (e == NULL)
-		return intent_store(s, j->node, SERF_JOIN, j->ltime, now);
-	if (j->ltime <= e->member.ltime)
-		return false;
-	e->member.ltime = j->ltime;
-	if (e->member.status == MEMBER_LEAVING)
-		e->member.status = MEMBER_ALIVE;
-	return true;
-}
-
 /* ---- messages ---- */
-
-static bool
-is_name(struct bytes name)
-{
-	return name.size > 0 && name.size < SWIM_NAME_MAX && memchr(name.data, 0, name.size) == NULL;
-}
 
 void
 serf_message(struct serf *s, struct bytes message, uint64_t now)
@@ -481,13 +274,13 @@ serf_message(struct serf *s, struct bytes message, uint64_t now)
 		return;
 	switch (message.data[0]) {
 	case SERF_LEAVE:
-		if (schema_decode(&serf_leave_schema, body, &m.leave, &error) == 0 && is_name(m.leave.node) &&
-		    leave_take(s, &m.leave, now))
+		if (schema_decode(&serf_leave_schema, body, &m.leave, &error) == 0 && swim_is_name(m.leave.node) &&
+		    intent_leave_take(s, &m.leave, now))
 			serf_spread(s, s->intent_queue, message);
 		break;
 	case SERF_JOIN:
-		if (schema_decode(&serf_join_schema, body, &m.join, &error) == 0 && is_name(m.join.node) &&
-		    join_take(s, &m.join, now))
+		if (schema_decode(&serf_join_schema, body, &m.join, &error) == 0 && swim_is_name(m.join.node) &&
+		    intent_join_take(s, &m.join, now))
 			serf_spread(s, s->intent_queue, message);
 		break;
 	case SERF_USER_EVENT:
@@ -519,116 +312,6 @@ serf_broadcasts(struct serf *s, size_t overhead, size_t limit, void (*each)(void
 
 	used += broadcasts_take(s->query_queue, overhead, limit - used, SIZE_MAX, each, ctx);
 	return used + broadcasts_take(s->event_queue, overhead, limit - used, SIZE_MAX, each, ctx);
-}
-
-/* ---- states compared ---- */
-
-void
-serf_state_put(const struct serf *s, struct buf *out)
-{
-	struct buf events = BUF_INIT(GOSSIP_STREAM_MAX), left = BUF_INIT(GOSSIP_STREAM_MAX),
-		   ltimes = BUF_INIT(GOSSIP_STREAM_MAX);
-	struct serf_push_pull p = {
-	    .event_ltime = s->clock.event, .ltime = s->clock.member, .query_ltime = s->clock.query};
-	size_t place = mp_open_array(&left);
-	uint32_t gone = 0;
-
-	mp_put_map(&ltimes, (uint32_t)s->count);
-	for (size_t i = 0; i < s->count; i++) {
-		const struct serf_member *m = &s->members[i]->member;
-
-		if (m->status == MEMBER_LEFT && m->ltime == s->members[i]->left_ltime) {
-			mp_put_cstr(&left, m->name);
-			gone++;
-		}
-		mp_put_kv_uint(&ltimes, m->name, m->ltime);
-	}
-	mp_close(&left, place, gone);
-	events_put(s, &events);
-	p.events = buf_bytes(&events);
-	p.left_members = buf_bytes(&left);
-	p.status_ltimes = buf_bytes(&ltimes);
-	serf_body_put(out, SERF_PUSH_PULL, &serf_push_pull_schema, &p);
-	buf_free(&events);
-	buf_free(&left);
-	buf_free(&ltimes);
-}
-
-static void
-clock_witness_state(uint64_t *clock, uint64_t time)
-{
-	if (time > 0) /* theirs is what comes next */
-		clock_witness(clock, time - 1);
-}
-
-/* Linear in the list, which is the tombstones of one pool. */
-static bool
-list_has(struct bytes list, struct bytes name)
-{
-	struct mp in = mp_of(list);
-
-	for (uint32_t n = list.size > 0 ? mp_array(&in) : 0; n > 0 && mp_ok(&in); n--)
-		if (bytes_equal(mp_str(&in), name))
-			return true;
-	return false;
-}
-
-/*
- * Somebody lists it as left, by an intent of that time. (Others of the serf kind add one step at each such merge, so that times of the gone creep
- * up to where those of the living are; there is no need.) Heard by us alone, one that lives would be leaving for us for ever.
- */
-static void
-left_merge(struct serf *s, struct bytes name, uint64_t ltime, uint64_t now)
-{
-	const struct member_entry *e = member_find(s, name);
-	struct serf_leave l = {.ltime = ltime, .node = name};
-	bool was_alive = e != NULL && e->member.status == MEMBER_ALIVE;
-
-	if (leave_take(s, &l, now) && was_alive)
-		leave_spread(s, name, ltime);
-}
-
-static void
-intents_merge(struct serf *s, const struct serf_push_pull *p, uint64_t now)
-{
-	struct mp ltimes = mp_of(p->status_ltimes);
-	uint32_t count = p->status_ltimes.size > 0 && mp_peek(&ltimes) == MP_MAP ? mp_map(&ltimes) : 0;
-
-	for (; count > 0 && mp_ok(&ltimes); count--) {
-		struct bytes name = mp_str(&ltimes);
-		uint64_t ltime = mp_uint(&ltimes);
-
-		if (!mp_ok(&ltimes) || !is_name(name))
-			continue;
-		if (list_has(p->left_members, name))
-			left_merge(s, name, ltime, now);
-		else
-			(void)join_take(s, &(struct serf_join){.ltime = ltime, .node = name}, now);
-	}
-}
-
-void
-serf_state_merge(struct serf *s, struct bytes state, bool join, uint64_t now)
-{
-	struct serf_push_pull p;
-	const char *error;
-
-	if (state.size == 0 || state.data[0] != SERF_PUSH_PULL) {
-		serf_say(s, LOG_ERROR_LEVEL, "serf: Remote state has bad type prefix: %u",
-		    state.size == 0 ? 0 : state.data[0]);
-		return;
-	}
-	if (schema_decode(&serf_push_pull_schema, bytes_of(state.data + 1, state.size - 1), &p, &error) == -1) {
-		serf_say(s, LOG_ERROR_LEVEL, "serf: Failed to decode remote state: %s", error);
-		return;
-	}
-	clock_witness_state(&s->clock.member, p.ltime);
-	clock_witness_state(&s->clock.event, p.event_ltime);
-	clock_witness_state(&s->clock.query, p.query_ltime);
-	intents_merge(s, &p, now);
-	if (join) /* what was said before we came is not for us */
-		s->event_min = MAX(s->event_min, p.event_ltime);
-	events_merge(s, p.events);
 }
 
 /* ---- ticks ---- */
@@ -701,161 +384,6 @@ on_queue_check(struct timer *t, uint64_t now)
 		serf_say(s, LOG_WARN_LEVEL, "serf: queue depth exceeds limit, dropping messages: count=%zu", dropped);
 }
 
-/* ---- leaving ---- */
-
-static void
-leave_proceed(struct serf *s, uint64_t now)
-{
-	serf_done *left = s->left;
-
-	timer_stop(s->timers, &s->leave_timer);
-	switch (s->leave_stage) {
-	case LEAVE_INTENT:
-		s->leave_stage = LEAVE_SWIM;
-		swim_leave(s->swim, now);
-		timer_set(s->timers, &s->leave_timer, now + s->config.broadcast_timeout);
-		break;
-	case LEAVE_SWIM:
-		s->leave_stage = LEAVE_PAUSE;
-		/* time for the word to go round, if anybody hears it */
-		timer_set(s->timers, &s->leave_timer, s->leave_alone ? now : now + s->config.leave_propagate_delay);
-		break;
-	case LEAVE_PAUSE:
-		s->left = NULL;
-		if (left != NULL)
-			left(s->left_ctx, now);
-		break;
-	case LEAVE_NONE:
-		break;
-	}
-}
-
-static void
-on_leave_timer(struct timer *t, uint64_t now)
-{
-	struct serf *s = t->ctx;
-
-	if (s->leave_stage == LEAVE_INTENT && !s->leave_told && !s->leave_alone)
-		serf_say(s, LOG_WARN_LEVEL, "serf: timeout while waiting for graceful leave");
-	leave_proceed(s, now);
-}
-
-/* The word is out: on at the next look at the timers, since broadcasts are being taken just now. */
-static void
-on_leave_told(void *ctx, bool spread)
-{
-	struct serf *s = ctx;
-
-	if (!spread || s->leave_stage != LEAVE_INTENT)
-		return;
-	s->leave_told = true;
-	timer_set(s->timers, &s->leave_timer, 0);
-}
-
-void
-serf_swim_left(struct serf *s)
-{
-	if (s->leave_stage == LEAVE_SWIM)
-		timer_set(s->timers, &s->leave_timer, 0);
-}
-
-void
-serf_leave(struct serf *s, serf_done *done, void *ctx, uint64_t now)
-{
-	struct serf_leave l = {.node = bytes_str(self_name(s))};
-	struct buf out = BUF_INIT(MESSAGE_MAX);
-	bool alone = swim_alive_count(s->swim) <= 1;
-
-	s->left = done;
-	s->left_ctx = ctx;
-	s->leave_stage = LEAVE_INTENT;
-	s->leave_alone = alone;
-	l.ltime = clock_take(&s->clock.member);
-	(void)leave_take(s, &l, now);
-	serf_body_put(&out, SERF_LEAVE, &serf_leave_schema, &l);
-	if (!alone && broadcasts_put(s->intent_queue, (struct bytes){NULL, 0}, buf_bytes(&out), on_leave_told, s) == -1)
-		alone = true; /* a name of such a length spreads by comparing states alone */
-	timer_set(s->timers, &s->leave_timer, alone ? now : now + s->config.broadcast_timeout);
-	buf_free(&out);
-}
-
-struct removal {
-	struct ring of_serf;
-	struct serf *serf;
-	serf_told *done;
-	void *ctx;
-	struct timer end;
-	bool told, over;
-};
-
-static void
-removal_free(struct removal *r)
-{
-	timer_stop(r->serf->timers, &r->end);
-	ring_remove(&r->of_serf);
-	free(r);
-}
-
-static void
-on_removal_end(struct timer *t, uint64_t now)
-{
-	struct removal *r = t->ctx;
-
-	if (r->done != NULL)
-		r->done(r->ctx, r->told ? NULL : "timed out broadcasting node removal", now);
-	r->over = true;
-	if (r->told)
-		removal_free(r);
-	/* else its broadcast is still queued, and tells of its end */
-}
-
-static void
-on_removal_told(void *ctx, bool spread)
-{
-	struct removal *r = ctx;
-
-	(void)spread;
-	r->told = true;
-	if (r->over)
-		removal_free(r);
-	else
-		timer_set(r->serf->timers, &r->end, 0);
-}
-
-int
-serf_force_leave(struct serf *s, struct bytes name, bool prune, serf_told *done, void *ctx, uint64_t now)
-{
-	struct serf_leave l = {.node = name, .prune = prune};
-	struct buf out = BUF_INIT(MESSAGE_MAX);
-	struct removal *r;
-
-	if (member_find(s, name) == NULL)
-		return -1;
-	l.ltime = clock_take(&s->clock.member);
-	serf_body_put(&out, SERF_LEAVE, &serf_leave_schema, &l);
-	r = xcalloc(1, sizeof *r);
-	*r = (struct removal){.serf = s, .done = done, .ctx = ctx};
-	timer_init(&r->end, on_removal_end, r);
-	ring_append(&s->removals, &r->of_serf);
-	(void)leave_take(s, &l, now);
-	if (swim_alive_count(s->swim) > 1 &&
-	    broadcasts_put(s->intent_queue, (struct bytes){NULL, 0}, buf_bytes(&out), on_removal_told, r) == 0)
-		timer_set(s->timers, &r->end, now + s->config.broadcast_timeout);
-	else
-		on_removal_told(r, true);
-	buf_free(&out);
-	return 0;
-}
-
-void
-serf_joined(struct serf *s, uint64_t now)
-{
-	struct serf_join j = {.ltime = s->clock.member, .node = bytes_str(self_name(s))};
-
-	(void)join_take(s, &j, now);
-	join_spread(s, j.ltime);
-}
-
 /* ---- life ---- */
 
 struct serf *
@@ -878,16 +406,15 @@ serf_new(const struct serf_config *config, const struct serf_ops *ops, void *ctx
 		clock_witness(&s->clock.query, snapshot->query);
 		s->query_min = snapshot->query + 1;
 	}
-	ring_init(&s->intents_by_age);
 	ring_init(&s->questions);
-	ring_init(&s->removals);
 	s->intent_queue = broadcasts_new(config->retransmit_mult, &s->count);
 	s->event_queue = broadcasts_new(config->retransmit_mult, &s->count);
 	s->query_queue = broadcasts_new(config->retransmit_mult, &s->count);
 	timer_init(&s->reap, on_reap, s);
 	timer_init(&s->reconnect, on_reconnect, s);
 	timer_init(&s->queue_check, on_queue_check, s);
-	timer_init(&s->leave_timer, on_leave_timer, s);
+	intents_init(s);
+	leave_init(s);
 	return s;
 }
 
@@ -908,17 +435,13 @@ serf_free(struct serf *s)
 	timer_stop(s->timers, &s->reap);
 	timer_stop(s->timers, &s->reconnect);
 	timer_stop(s->timers, &s->queue_check);
-	timer_stop(s->timers, &s->leave_timer);
 	events_free(s);
-	while (!ring_empty(&s->intents_by_age))
-		intent_remove(s, RING_ENTRY(s->intents_by_age.next, struct intent, by_age));
-	while (!ring_empty(&s->removals))
-		removal_free(RING_ENTRY(s->removals.next, struct removal, of_serf));
+	intents_free(s);
+	leave_free(s);
 	for (size_t i = 0; i < s->count; i++)
 		member_free(s, s->members[i]);
 	free(s->members);
 	hash_free(&s->names);
-	hash_free(&s->intents);
 	broadcasts_free(s->intent_queue);
 	broadcasts_free(s->event_queue);
 	broadcasts_free(s->query_queue);

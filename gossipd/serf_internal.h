@@ -1,5 +1,6 @@
 /*
- * serf_internal.h - what serf.c (members, intents, life) and serf_event.c (events, queries) share; nobody else includes it
+ * serf_internal.h - what serf.c (members, life), serf_intent.c, serf_state.c, serf_leave.c and serf_event.c (events, queries) share; nobody else
+ * includes it
  */
 #ifndef GOSSIPD_SERF_INTERNAL_H
 #define GOSSIPD_SERF_INTERNAL_H
@@ -128,6 +129,30 @@ const char *self_name(const struct serf *s);
 void serf_spread(struct serf *s, struct broadcasts *queue, struct bytes message);
 /* The body of a message of this type: appended as type byte and map. */
 void serf_body_put(struct buf *out, enum serf_type type, const struct schema *schema, const void *body);
+
+/* What happened to m, for the log and for whoever listens; how: " (forced)" or nothing. */
+void member_event(struct serf *s, enum serf_change change, const struct serf_member *m, const char *how, uint64_t now);
+
+/* ---- serf_intent.c ---- */
+
+void intents_init(struct serf *s);
+void intents_free(struct serf *s);
+/* Those about names that never became members. */
+void intents_expire(struct serf *s, uint64_t now);
+struct intent *intent_find(const struct serf *s, struct bytes name);
+void intent_remove(struct serf *s, struct intent *i);
+/* true: it is news, to be told on. */
+bool intent_leave_take(struct serf *s, const struct serf_leave *l, uint64_t now);
+bool intent_join_take(struct serf *s, const struct serf_join *j, uint64_t now);
+/* What is said of a member that we see alive: it shall hear of it, and say otherwise if it is old news. */
+void intent_leave_spread(struct serf *s, struct bytes name, uint64_t ltime);
+/* That we are here. */
+void intent_join_spread(struct serf *s, uint64_t ltime);
+
+/* ---- serf_leave.c ---- */
+
+void leave_init(struct serf *s);
+void leave_free(struct serf *s);
 
 /* ---- serf_event.c ---- */
 

@@ -6,7 +6,6 @@
  */
 #include "swim.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,53 +60,6 @@ swim_say(const struct swim *s, enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	s->ops->say(s->ctx, level, fmt, args);
 	va_end(args);
-}
-
-/* ---- addresses ---- */
-
-void
-swim_address_of(struct bytes ip, uint64_t port, uint16_t default_port, struct swim_address *out)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	*out = (struct swim_address){.port = port == 0 ? default_port : (uint16_t)port};
-	if (ip.size == 16 && memcmp(ip.data, mapped, sizeof mapped) == 0)
-		ip = (struct bytes){ip.data + 12, 4};
-	if (ip.size != 4 && ip.size != 16)
-		return;
-	out->ip_size = (uint8_t)ip.size;
-	memcpy(out->ip, ip.data, ip.size);
-}
-
-bool
-swim_address_equal(const struct swim_address *a, const struct swim_address *b)
-{
-	return a->port == b->port && a->ip_size == b->ip_size && memcmp(a->ip, b->ip, a->ip_size) == 0;
-}
-
-char *
-swim_ip_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX])
-{
-	out[0] = '\0';
-	if (a->ip_size != 0)
-		(void)inet_ntop(a->ip_size == 4 ? AF_INET : AF_INET6, a->ip, out, SWIM_ADDRESS_TEXT_MAX);
-	return out;
-}
-
-char *
-swim_address_text(const struct swim_address *a, char out[SWIM_ADDRESS_TEXT_MAX])
-{
-	char ip[SWIM_ADDRESS_TEXT_MAX];
-
-	snprintf(
-	    out, SWIM_ADDRESS_TEXT_MAX, a->ip_size == 16 ? "[%.46s]:%u" : "%.46s:%u", swim_ip_text(a, ip), a->port);
-	return out;
-}
-
-static struct bytes
-ip_bytes(const struct swim_address *a)
-{
-	return bytes_of(a->ip, a->ip_size);
 }
 
 /* ---- the nodes ---- */
@@ -235,7 +187,7 @@ static struct gossip_alive
 alive_of(const struct node *n)
 {
 	return (struct gossip_alive){
-	    .addr = ip_bytes(&n->member.address),
+	    .addr = swim_ip_bytes(&n->member.address),
 	    .incarnation = n->member.incarnation,
 	    .meta = n->member.meta,
 	    .node = bytes_str(n->name),
@@ -272,8 +224,8 @@ alive_is_sane(const struct swim *s, const struct gossip_alive *a)
 	if (a->vsn.size < GOSSIP_VSN_BYTES || a->vsn.data[0] == 0 || a->vsn.data[1] == 0 ||
 	    a->vsn.data[0] > a->vsn.data[1])
 		return false;
-	if (a->node.size == 0 || a->node.size >= SWIM_NAME_MAX || memchr(a->node.data, 0, a->node.size) != NULL ||
-	    a->meta.size > GOSSIP_META_MAX || a->incarnation > UINT32_MAX || a->port > UINT16_MAX)
+	if (!swim_is_name(a->node) || a->meta.size > GOSSIP_META_MAX || a->incarnation > UINT32_MAX ||
+	    a->port > UINT16_MAX)
 		return false;
 	if (a->addr.size != 4 && a->addr.size != 16) {
 		swim_say(s, LOG_WARN_LEVEL, "ignoring alive message with an address of %zu bytes: node=%.*s",
@@ -323,8 +275,8 @@ alive_of_other(
 		s->ops->changed(s->ctx, SWIM_UPDATE, &n->member, now);
 }
 
-static void
-alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
+void
+swim_alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
 {
 	struct node *n = node_find(s, a->node);
 	struct swim_member claimed = {.meta = a->meta, .incarnation = (uint32_t)a->incarnation};
@@ -459,7 +411,7 @@ swim_message(struct swim *s, const struct swim_address *from, struct bytes messa
 		break;
 	case GOSSIP_ALIVE:
 		if (schema_decode(&gossip_alive_schema, body, &a, &error) == 0)
-			alive(s, &a, now);
+			swim_alive(s, &a, now);
 		break;
 	case GOSSIP_SUSPECT:
 		if (schema_decode(&gossip_accusation_schema, body, &c, &error) == 0)
@@ -477,229 +429,6 @@ swim_message(struct swim *s, const struct swim_address *from, struct bytes messa
 	}
 	if (error != NULL)
 		swim_say(s, LOG_DEBUG_LEVEL, "Failed to decode message: %s", error);
-}
-
-/* ---- states compared ---- */
-
-void
-swim_state_put(const struct swim *s, bool join, struct bytes user_state, struct buf *out)
-{
-	struct gossip_push_pull head = {.join = join, .nodes = s->count, .user_state_bytes = user_state.size};
-
-	gossip_message_put(out, GOSSIP_PUSH_PULL, &gossip_push_pull_schema, &head);
-	for (size_t i = 0; i < s->count; i++) {
-		const struct swim_member *m = &s->nodes[i]->member;
-		struct gossip_node node = {
-		    .addr = ip_bytes(&m->address),
-		    .incarnation = m->incarnation,
-		    .meta = m->meta,
-		    .name = bytes_str(m->name),
-		    .port = m->address.port,
-		    .state = m->state,
-		    .vsn = bytes_of(m->vsn, sizeof m->vsn),
-		};
-
-		schema_encode(&gossip_node_schema, &node, out);
-	}
-	buf_put_bytes(out, user_state);
-}
-
-/* No node's map is larger, with room for fields of the future. */
-#define NODE_BYTES_MAX 8192
-
-static int
-node_scan(struct bytes body, size_t *at)
-{
-	struct mp in = {.at = body.data + *at, .end = body.data + body.size};
-
-	mp_skip(&in);
-	if (!mp_ok(&in) || in.at == body.data + *at)
-		return body.size - *at > NODE_BYTES_MAX ? -1 : 0;
-	*at = (size_t)(in.at - body.data);
-	return 1;
-}
-
-int
-swim_state_scan(struct swim_state_progress *p, struct bytes body, size_t *size)
-{
-	struct gossip_push_pull head;
-	const char *error;
-	int n;
-
-	if (!p->head) {
-		struct mp in = mp_of(body);
-
-		n = node_scan(body, &p->at);
-		if (n != 1)
-			return n;
-		if (schema_decode_at(&gossip_push_pull_schema, &in, &head, &error) == -1 ||
-		    head.nodes > GOSSIP_NODES_MAX || head.user_state_bytes > GOSSIP_STREAM_MAX)
-			return -1;
-		p->nodes = head.nodes;
-		p->user_state = head.user_state_bytes;
-		p->head = true;
-	}
-	for (; p->nodes > 0; p->nodes--) {
-		n = node_scan(body, &p->at);
-		if (n != 1)
-			return n;
-	}
-	if (body.size - p->at < p->user_state)
-		return 0;
-	*size = p->at + p->user_state;
-	return 1;
-}
-
-/* Whether all nodes, theirs and ours, speak versions that all of them understand. */
-struct versions {
-	uint8_t pmin, pmax, dmin, dmax;
-};
-
-static void
-versions_narrow(struct versions *v, const uint8_t vsn[GOSSIP_VSN_BYTES])
-{
-	v->pmin = MAX(v->pmin, vsn[0]);
-	v->pmax = MIN(v->pmax, vsn[1]);
-	v->dmin = MAX(v->dmin, vsn[3]);
-	v->dmax = MIN(v->dmax, vsn[4]);
-}
-
-static int
-versions_check(const struct versions *v, const char *name, const uint8_t vsn[GOSSIP_VSN_BYTES], char *error)
-{
-	if (vsn[2] < v->pmin || vsn[2] > v->pmax) {
-		snprintf(error, SWIM_ERROR_MAX, "Node '%s' protocol version (%u) is incompatible: [%u, %u]", name,
-		    vsn[2], v->pmin, v->pmax);
-		return -1;
-	}
-	if (vsn[5] < v->dmin || vsn[5] > v->dmax) {
-		snprintf(error, SWIM_ERROR_MAX, "Node '%s' delegate protocol version (%u) is incompatible: [%u, %u]",
-		    name, vsn[5], v->dmin, v->dmax);
-		return -1;
-	}
-	return 0;
-}
-
-static int
-versions_verify(const struct swim *s, const struct swim_member *theirs, size_t count, char *error)
-{
-	struct versions v = {0, UINT8_MAX, 0, UINT8_MAX};
-
-	for (size_t i = 0; i < count; i++)
-		if (theirs[i].state == GOSSIP_STATE_ALIVE && theirs[i].vsn[1] != 0)
-			versions_narrow(&v, theirs[i].vsn);
-	for (size_t i = 0; i < s->count; i++)
-		if (s->nodes[i]->member.state == GOSSIP_STATE_ALIVE)
-			versions_narrow(&v, s->nodes[i]->member.vsn);
-	for (size_t i = 0; i < count; i++)
-		if (versions_check(&v, theirs[i].name, theirs[i].vsn, error) == -1)
-			return -1;
-	for (size_t i = 0; i < s->count; i++)
-		if (versions_check(&v, s->nodes[i]->name, s->nodes[i]->member.vsn, error) == -1)
-			return -1;
-	return 0;
-}
-
-static int
-member_take(struct region *region, uint16_t port, const struct gossip_node *n, struct swim_member *out)
-{
-	if (n->name.size == 0 || n->name.size >= SWIM_NAME_MAX || memchr(n->name.data, 0, n->name.size) != NULL ||
-	    n->incarnation > UINT32_MAX || n->port > UINT16_MAX || n->state > GOSSIP_STATE_LEFT ||
-	    n->meta.size > GOSSIP_META_MAX)
-		return -1;
-	*out = (struct swim_member){
-	    .name = region_strndup(region, n->name.data, n->name.size),
-	    .meta = n->meta,
-	    .incarnation = (uint32_t)n->incarnation,
-	    .state = (enum gossip_state)n->state,
-	};
-	swim_address_of(n->addr, n->port, port, &out->address);
-	memcpy(out->vsn, n->vsn.data, MIN(n->vsn.size, sizeof out->vsn));
-	return 0;
-}
-
-static void
-member_merge(struct swim *s, const struct swim_member *m, uint64_t now)
-{
-	struct gossip_accusation accusation = {
-	    .from = bytes_str(s->self->name), .incarnation = m->incarnation, .node = bytes_str(m->name)};
-	struct gossip_alive a = {
-	    .addr = ip_bytes(&m->address),
-	    .incarnation = m->incarnation,
-	    .meta = m->meta,
-	    .node = bytes_str(m->name),
-	    .port = m->address.port,
-	    .vsn = bytes_of(m->vsn, sizeof m->vsn),
-	};
-
-	switch (m->state) {
-	case GOSSIP_STATE_ALIVE:
-		alive(s, &a, now);
-		break;
-	case GOSSIP_STATE_LEFT:
-		accusation.from = accusation.node;
-		swim_dead(s, &accusation, now);
-		break;
-	case GOSSIP_STATE_DEAD: /* never at once: it may refute */
-	case GOSSIP_STATE_SUSPECT:
-		swim_suspect(s, &accusation, now);
-		break;
-	}
-}
-
-static int
-state_merge(struct swim *s, struct mp *in, const struct gossip_push_pull *head, struct region *region,
-    char error[SWIM_ERROR_MAX], uint64_t now)
-{
-	/* a node has some 40 bytes at least: what they announce is bounded by what has come */
-	struct swim_member *members = region_alloc(region, (head->nodes + 1) * sizeof *members);
-
-	for (uint64_t i = 0; i < head->nodes; i++) {
-		struct gossip_node n;
-		const char *why;
-
-		if (schema_decode_at(&gossip_node_schema, in, &n, &why) == -1 ||
-		    member_take(region, s->config.port, &n, &members[i]) == -1) {
-			snprintf(error, SWIM_ERROR_MAX, "Failed to decode a node's state");
-			return -1;
-		}
-	}
-	if (versions_verify(s, members, head->nodes, error) == -1)
-		return -1;
-	if (head->join && s->ops->merge_allowed(s->ctx, members, head->nodes, error) == -1)
-		return -1;
-	for (uint64_t i = 0; i < head->nodes; i++)
-		member_merge(s, &members[i], now);
-	return 0;
-}
-
-int
-swim_merge(
-    struct swim *s, struct bytes body, bool *join, struct bytes *user_state, char error[SWIM_ERROR_MAX], uint64_t now)
-{
-	struct gossip_push_pull head;
-	struct region *region;
-	struct mp in = mp_of(body);
-	const char *why;
-	int result;
-
-	if (schema_decode_at(&gossip_push_pull_schema, &in, &head, &why) == -1 || head.nodes > GOSSIP_NODES_MAX ||
-	    head.nodes > body.size) {
-		snprintf(error, SWIM_ERROR_MAX, "Failed to decode the state's head");
-		return -1;
-	}
-	region = region_new();
-	result = state_merge(s, &in, &head, region, error, now);
-	region_free(region);
-	if (result == -1)
-		return -1;
-	if ((size_t)(in.end - in.at) < head.user_state_bytes) {
-		snprintf(error, SWIM_ERROR_MAX, "Failed to read all of the user state");
-		return -1;
-	}
-	*join = head.join;
-	*user_state = bytes_of(in.at, head.user_state_bytes);
-	return 0;
 }
 
 /* ---- life ---- */

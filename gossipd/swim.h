@@ -148,6 +148,8 @@ size_t swim_choose(struct swim *s, size_t count, bool (*fits)(const struct swim_
     struct swim_member **out);
 const size_t *swim_count_pointer(const struct swim *s);
 
+/* A name that a member may have: not empty, of bounded length, without NUL. */
+bool swim_is_name(struct bytes name);
 void swim_address_of(struct bytes ip, uint64_t port, uint16_t default_port, struct swim_address *out);
 bool swim_address_equal(const struct swim_address *a, const struct swim_address *b);
 /* "127.0.0.1:8301" "[::1]:8301" */

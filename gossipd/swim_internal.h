@@ -1,5 +1,6 @@
 /*
- * swim_internal.h - what swim.c (members), swim_probe.c (failure detection) and swim_spread.c (dissemination) share; nobody else includes it
+ * swim_internal.h - what swim.c (members), swim_state.c (states compared), swim_probe.c (failure detection) and swim_spread.c (dissemination) share;
+ * nobody else includes it
  */
 #ifndef GOSSIPD_SWIM_INTERNAL_H
 #define GOSSIPD_SWIM_INTERNAL_H
@@ -75,6 +76,12 @@ void swim_say(const struct swim *s, enum log_level level, const char *fmt, ...) 
 /* ---- swim.c ---- */
 
 struct node *node_find(const struct swim *s, struct bytes name);
+static inline struct bytes
+swim_ip_bytes(const struct swim_address *a)
+{
+	return bytes_of(a->ip, a->ip_size);
+}
+void swim_alive(struct swim *s, const struct gossip_alive *a, uint64_t now);
 void swim_suspect(struct swim *s, const struct gossip_accusation *a, uint64_t now);
 void swim_dead(struct swim *s, const struct gossip_accusation *a, uint64_t now);
 /* Forgets whoever is dead or gone for long enough, and shuffles the list. */
