@@ -167,27 +167,27 @@ seen_find(const struct hash_table *t, struct bytes id)
 static int
 id_check(const struct admit *a, const struct swim_member *m, struct hash_table *seen, struct seen_id *slot, char *error)
 {
-	struct bytes id = serf_tag(m->meta, "id");
+	struct bytes id = serf_tag(m->card->meta, "id");
 	const char *other;
 
 	if (id.size == 0 || m->state == GOSSIP_STATE_LEFT)
 		return 0;
 	if (bytes_is(id, a->id)) {
-		if (strcasecmp(m->name, a->name) == 0)
+		if (strcasecmp(m->card->name, a->name) == 0)
 			return 0;
 		snprintf(error, SWIM_ERROR_MAX, "Member '%s' has conflicting node ID '%.*s' with this agent's ID",
-		    m->name, (int)id.size, (const char *)id.data);
+		    m->card->name, (int)id.size, (const char *)id.data);
 		return -1;
 	}
-	if (!id_counts(m->meta))
+	if (!id_counts(m->card->meta))
 		return 0;
 	other = seen_find(seen, id);
 	if (other != NULL) {
-		snprintf(error, SWIM_ERROR_MAX, "Member '%s' has conflicting node ID '%.*s' with member '%s'", m->name,
-		    (int)id.size, (const char *)id.data, other);
+		snprintf(error, SWIM_ERROR_MAX, "Member '%s' has conflicting node ID '%.*s' with member '%s'",
+		    m->card->name, (int)id.size, (const char *)id.data, other);
 		return -1;
 	}
-	*slot = (struct seen_id){.id = id, .name = m->name};
+	*slot = (struct seen_id){.id = id, .name = m->card->name};
 	slot->by_id.hash = hash_bytes(3, id);
 	hash_insert(seen, &slot->by_id);
 	return 0;
@@ -198,12 +198,12 @@ id_check(const struct admit *a, const struct swim_member *m, struct hash_table *
 static int
 lan_check(const struct admit *a, const struct swim_member *m, char *error)
 {
-	struct bytes role = serf_tag(m->meta, "role"), dc = serf_tag(m->meta, "dc");
+	struct bytes role = serf_tag(m->card->meta, "role"), dc = serf_tag(m->card->meta, "dc");
 	struct admit_server server;
 
-	if (!bytes_is(dc, a->datacenter) && (bytes_is(role, "node") || admit_is_server(m->meta, &server))) {
-		snprintf(error, SWIM_ERROR_MAX, "Member '%s' part of wrong datacenter '%.*s'", m->name, (int)dc.size,
-		    dc.size == 0 ? "" : (const char *)dc.data);
+	if (!bytes_is(dc, a->datacenter) && (bytes_is(role, "node") || admit_is_server(m->card->meta, &server))) {
+		snprintf(error, SWIM_ERROR_MAX, "Member '%s' part of wrong datacenter '%.*s'", m->card->name,
+		    (int)dc.size, dc.size == 0 ? "" : (const char *)dc.data);
 		return -1;
 	}
 	return 0;
@@ -214,9 +214,9 @@ wan_check(const struct swim_member *m, char *error)
 {
 	struct admit_server server;
 
-	if (admit_is_server(m->meta, &server))
+	if (admit_is_server(m->card->meta, &server))
 		return 0;
-	snprintf(error, SWIM_ERROR_MAX, "Member '%s' is not a server", m->name);
+	snprintf(error, SWIM_ERROR_MAX, "Member '%s' is not a server", m->card->name);
 	return -1;
 }
 

@@ -276,18 +276,18 @@ flood(struct gossip *g)
 	g->flood_again = false;
 	for (size_t i = 0; i < serf_count(lan) && count < COUNTOF(addresses); i++) {
 		const struct serf_member *m = serf_at(lan, i);
-		struct bytes port = serf_tag(m->meta, "wan_join_port");
-		struct swim_address to = m->address;
+		struct bytes port = serf_tag(m->card->meta, "wan_join_port");
+		struct swim_address to = m->card->address;
 		struct admit_server server;
 		char text[SWIM_ADDRESS_TEXT_MAX];
 		uint64_t number;
 
-		if (m->status != MEMBER_ALIVE || !admit_is_server(m->meta, &server) ||
-		    strcmp(server.datacenter, datacenter) != 0 || is_known(wan, m->name, datacenter) ||
+		if (m->status != MEMBER_ALIVE || !admit_is_server(m->card->meta, &server) ||
+		    strcmp(server.datacenter, datacenter) != 0 || is_known(wan, m->card->name, datacenter) ||
 		    bytes_to_u64(port, &number) == -1 || number == 0 || number > UINT16_MAX)
 			continue;
 		to.port = (uint16_t)number;
-		addresses[count++] = xasprintf("%s.%s/%s", m->name, datacenter, swim_address_text(&to, text));
+		addresses[count++] = xasprintf("%s.%s/%s", m->card->name, datacenter, swim_address_text(&to, text));
 	}
 	if (count > 0)
 		g->flooding = join_start(

@@ -12,19 +12,19 @@
 static void
 log_server(const struct gossip *g, enum serf_change change, const struct serf_member *m)
 {
-	struct swim_address rpc = m->address;
+	struct swim_address rpc = m->card->address;
 	struct admit_server server;
 	char text[SWIM_ADDRESS_TEXT_MAX];
 	bool comes = change == SERF_MEMBER_JOIN;
 
-	if (!admit_is_server(m->meta, &server) || change == SERF_MEMBER_UPDATE)
+	if (!admit_is_server(m->card->meta, &server) || change == SERF_MEMBER_UPDATE)
 		return;
 	rpc.port = (uint16_t)server.port;
 	log_info(g->server ? "agent.server" : "agent.client", "%s: server=\"%s (Addr: tcp/%s) (DC: %s)\"",
 	    g->server ? comes ? "Adding LAN server" : "Removing LAN server"
 	    : comes   ? "adding server"
 		      : "removing server",
-	    m->name, swim_address_text(&rpc, text), server.datacenter);
+	    m->card->name, swim_address_text(&rpc, text), server.datacenter);
 }
 
 static void
@@ -38,9 +38,9 @@ on_member(void *ctx, struct pool *p, enum serf_change change, const struct serf_
 		log_server(g, change, m);
 		if (change == SERF_MEMBER_JOIN && g->server)
 			background_flood(g);
-	} else if (admit_is_server(m->meta, &server) && strcmp(m->name, pool_self(p)->name) != 0)
+	} else if (admit_is_server(m->card->meta, &server) && strcmp(m->card->name, pool_self(p)->name) != 0)
 		log_info("agent.server", "Handled event for server in area: event=member-%s server=%s area=wan",
-		    names[change], m->name);
+		    names[change], m->card->name);
 	serve_member(g, p, change, m);
 }
 

@@ -144,19 +144,19 @@ member_encode(const struct serf_member *m, struct buf *out)
 	struct buf tags = BUF_INIT(2 * GOSSIP_META_MAX);
 	char ip[SWIM_ADDRESS_TEXT_MAX];
 	struct member w = {
-	    .name = bytes_str(m->name),
-	    .addr = bytes_str(swim_ip_text(&m->address, ip)),
-	    .port = m->address.port,
+	    .name = bytes_str(m->card->name),
+	    .addr = bytes_str(swim_ip_text(&m->card->address, ip)),
+	    .port = m->card->address.port,
 	    .status = m->status,
-	    .protocol_min = m->vsn[0],
-	    .protocol_max = m->vsn[1],
-	    .protocol_cur = m->vsn[2],
-	    .delegate_min = m->vsn[3],
-	    .delegate_max = m->vsn[4],
-	    .delegate_cur = m->vsn[5],
+	    .protocol_min = m->card->vsn[0],
+	    .protocol_max = m->card->vsn[1],
+	    .protocol_cur = m->card->vsn[2],
+	    .delegate_min = m->card->vsn[3],
+	    .delegate_max = m->card->vsn[4],
+	    .delegate_cur = m->card->vsn[5],
 	};
 
-	serf_tags_put(m->meta, &tags);
+	serf_tags_put(m->card->meta, &tags);
 	w.tags = buf_bytes(&tags);
 	schema_encode(&member_schema, &w, out);
 	buf_free(&tags);

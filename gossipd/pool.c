@@ -105,7 +105,7 @@ put_alive(void *ctx, struct buf *out)
 		const struct serf_member *m = serf_at(p->serf, i);
 
 		if (m->status == MEMBER_ALIVE)
-			snapshot_alive_put(m->name, &m->address, out);
+			snapshot_alive_put(m->card->name, &m->card->address, out);
 	}
 }
 
@@ -437,7 +437,7 @@ pool_configure(struct pool *p, const struct conf *c)
 	p->admit.id = conf_str(c, "node_id", "");
 	if (self_init(&next, c, p->wan, &why) == -1 || self_meta_put(&next, &meta) == -1) {
 		log_errorx(p->module, "the tags of this node stay as they are: they would be too long");
-	} else if (!bytes_equal(buf_bytes(&meta), swim_self(p->swim)->meta)) {
+	} else if (!bytes_equal(buf_bytes(&meta), swim_self(p->swim)->card->meta)) {
 		p->self = next;
 		p->admit.name = p->self.name;
 		swim_update(p->swim, buf_bytes(&meta), now_ns());

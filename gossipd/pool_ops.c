@@ -85,7 +85,7 @@ op_allowed(void *ctx, const struct swim_member *m)
 	static char error[SWIM_ERROR_MAX];
 	const struct pool *p = ctx;
 
-	if (!admit_address(&p->admit, &m->address))
+	if (!admit_address(&p->admit, &m->card->address))
 		return "its address is not in the allowed networks";
 	return admit_members(&p->admit, m, 1, error) == -1 ? error : NULL;
 }
@@ -116,7 +116,7 @@ op_conflict(void *ctx, const struct swim_member *m, const struct swim_address *o
 	if (!log_allowed(&p->complaints, 10, &suppressed))
 		return;
 	log_errorx(p->memberlist_module, "memberlist: Conflicting address for %s. Mine: %s Theirs: %s Old state: %d",
-	    m->name, swim_address_text(&m->address, mine), swim_address_text(other, theirs), (int)m->state);
+	    m->card->name, swim_address_text(&m->card->address, mine), swim_address_text(other, theirs), (int)m->state);
 	serf_swim_conflict(p->serf, m, other, now_ns());
 }
 
@@ -168,9 +168,9 @@ op_acked(void *ctx, const struct swim_member *m, uint64_t rtt, struct bytes payl
 
 	if (!p->coordinates_on || coordinate_payload_get(payload, &other) == -1)
 		return;
-	why = coordinates_update(&p->coordinates, bytes_str(m->name), &other, (int64_t)rtt);
+	why = coordinates_update(&p->coordinates, bytes_str(m->card->name), &other, (int64_t)rtt);
 	if (why != NULL)
-		log_debug(p->serf_module, "serf: Rejected coordinate from %s: %s", m->name, why);
+		log_debug(p->serf_module, "serf: Rejected coordinate from %s: %s", m->card->name, why);
 }
 
 /* Lines of the cores. Warnings are what peers can provoke: so many a minute. */
@@ -227,14 +227,14 @@ op_serf_changed(void *ctx, enum serf_change change, const struct serf_member *m,
 
 	switch (change) {
 	case SERF_MEMBER_JOIN:
-		snapshot_alive(p->snapshot, m->name, &m->address);
+		snapshot_alive(p->snapshot, m->card->name, &m->card->address);
 		break;
 	case SERF_MEMBER_LEAVE:
 	case SERF_MEMBER_FAILED:
-		snapshot_not_alive(p->snapshot, m->name);
+		snapshot_not_alive(p->snapshot, m->card->name);
 		break;
 	case SERF_MEMBER_REAP:
-		coordinates_forget(&p->coordinates, bytes_str(m->name));
+		coordinates_forget(&p->coordinates, bytes_str(m->card->name));
 		break;
 	case SERF_MEMBER_UPDATE:
 		break;
@@ -276,7 +276,7 @@ op_reconnect(void *ctx, const struct serf_member *m)
 {
 	struct pool *p = ctx;
 
-	if (transport_push_pull(p->transport, &m->address, true, on_reconnected, p) == NULL)
+	if (transport_push_pull(p->transport, &m->card->address, true, on_reconnected, p) == NULL)
 		log_debug(p->serf_module, "serf: reconnect is left out: too many exchanges are under way");
 }
 

@@ -47,7 +47,7 @@ serf_say(const struct serf *s, enum log_level level, const char *fmt, ...)
 const char *
 self_name(const struct serf *s)
 {
-	return swim_self(s->swim)->name;
+	return swim_self(s->swim)->card->name;
 }
 
 void
@@ -75,10 +75,10 @@ member_event(struct serf *s, enum serf_change change, const struct serf_member *
 	char ip[SWIM_ADDRESS_TEXT_MAX];
 
 	if (change == SERF_MEMBER_UPDATE)
-		serf_say(s, LOG_INFO_LEVEL, "serf: EventMemberUpdate: %s", m->name);
+		serf_say(s, LOG_INFO_LEVEL, "serf: EventMemberUpdate: %s", m->card->name);
 	else
-		serf_say(s, LOG_INFO_LEVEL, "serf: EventMember%s%s: %s %s", names[change], how, m->name,
-		    swim_ip_text(&m->address, ip));
+		serf_say(s, LOG_INFO_LEVEL, "serf: EventMember%s%s: %s %s", names[change], how, m->card->name,
+		    swim_ip_text(&m->card->address, ip));
 	s->ops->changed(s->ctx, change, m, now);
 }
 
@@ -88,24 +88,19 @@ member_find(const struct serf *s, struct bytes name)
 	for (struct hash_node *h = hash_first(&s->names, hash_bytes(0, name)); h != NULL; h = hash_next(h)) {
 		struct member_entry *e = RING_ENTRY(h, struct member_entry, by_name);
 
-		if (bytes_is(name, e->name))
+		if (bytes_is(name, e->member.card->name))
 			return e;
 	}
 	return NULL;
 }
 
-static void on_prune(struct timer *t, uint64_t now);
-
 static struct member_entry *
-member_add(struct serf *s, struct bytes name)
+member_add(struct serf *s, const struct swim_card *says)
 {
-	struct member_entry *e = xcalloc(1, sizeof *e + name.size + 1);
+	struct member_entry *e = xcalloc(1, sizeof *e);
 
-	memcpy(e->name, name.data, name.size);
-	e->member.name = e->name;
-	e->serf = s;
-	timer_init(&e->prune, on_prune, e);
-	e->by_name.hash = hash_bytes(0, name);
+	e->member.card = swim_card_hold(says);
+	e->by_name.hash = hash_bytes(0, bytes_str(says->name));
 	hash_insert(&s->names, &e->by_name);
 	if (s->count == s->size) {
 		s->size = s->size == 0 ? 8 : s->size * 2;
@@ -117,10 +112,37 @@ member_add(struct serf *s, struct bytes name)
 }
 
 static void
+member_refresh(struct member_entry *e, const struct swim_card *says)
+{
+	const struct swim_card *before = e->member.card;
+
+	e->member.card = swim_card_hold(says);
+	swim_card_release(before);
+}
+
+/* ---- members forgotten ---- */
+
+struct pruning {
+	struct timer due;
+	struct serf *serf;
+	struct member_entry *entry;
+};
+
+static void
+prune_stop(struct serf *s, struct member_entry *e)
+{
+	if (e->pruning == NULL)
+		return;
+	timer_stop(s->timers, &e->pruning->due);
+	free(e->pruning);
+	e->pruning = NULL;
+}
+
+static void
 member_free(struct serf *s, struct member_entry *e)
 {
-	timer_stop(s->timers, &e->prune);
-	free(e->meta);
+	prune_stop(s, e);
+	swim_card_release(e->member.card);
 	free(e);
 }
 
@@ -137,21 +159,23 @@ member_reap(struct serf *s, struct member_entry *e, const char *how, uint64_t no
 static void
 on_prune(struct timer *t, uint64_t now)
 {
-	struct member_entry *e = t->ctx;
+	const struct pruning *p = t->ctx;
 
-	member_reap(e->serf, e, " (forced)", now);
+	member_reap(p->serf, p->entry, " (forced)", now);
 }
 
-static void
-member_refresh(struct member_entry *e, const struct swim_member *m)
+void
+member_prune(struct serf *s, struct member_entry *e, uint64_t now)
 {
-	e->member.address = m->address;
-	memcpy(e->member.vsn, m->vsn, sizeof e->member.vsn);
-	if (e->meta == NULL || m->meta.size != e->member.meta.size)
-		e->meta = xreallocarray(e->meta, m->meta.size + 1, 1);
-	if (m->meta.size > 0)
-		memcpy(e->meta, m->meta.data, m->meta.size);
-	e->member.meta = bytes_of(e->meta, m->meta.size);
+	uint64_t pause = s->config.broadcast_timeout + s->config.leave_propagate_delay;
+
+	if (e->pruning == NULL) {
+		e->pruning = xcalloc(1, sizeof *e->pruning);
+		e->pruning->serf = s;
+		e->pruning->entry = e;
+		timer_init(&e->pruning->due, on_prune, e->pruning);
+	}
+	timer_set(s->timers, &e->pruning->due, now + (e->member.status == MEMBER_LEAVING ? pause : 0));
 }
 
 void
@@ -166,12 +190,12 @@ serf_spread(struct serf *s, struct broadcasts *queue, struct bytes message)
 static void
 member_joins(struct serf *s, const struct swim_member *m, uint64_t now)
 {
-	struct bytes name = bytes_str(m->name);
+	struct bytes name = bytes_str(m->card->name);
 	struct member_entry *e = member_find(s, name);
 	struct intent *i;
 
 	if (e == NULL) {
-		e = member_add(s, name);
+		e = member_add(s, m->card);
 		e->member.status = MEMBER_ALIVE;
 		i = intent_find(s, name);
 		if (i != NULL) {
@@ -186,16 +210,16 @@ member_joins(struct serf *s, const struct swim_member *m, uint64_t now)
 	} else {
 		e->member.status = MEMBER_ALIVE;
 		e->member.gone = 0;
-		timer_stop(s->timers, &e->prune);
+		prune_stop(s, e);
 	}
-	member_refresh(e, m);
+	member_refresh(e, m->card);
 	member_event(s, SERF_MEMBER_JOIN, &e->member, "", now);
 }
 
 static void
 member_leaves(struct serf *s, const struct swim_member *m, uint64_t now)
 {
-	struct member_entry *e = member_find(s, bytes_str(m->name));
+	struct member_entry *e = member_find(s, bytes_str(m->card->name));
 
 	if (e == NULL)
 		return;
@@ -229,10 +253,10 @@ serf_swim_changed(struct serf *s, enum swim_change change, const struct swim_mem
 		member_leaves(s, m, now);
 		break;
 	case SWIM_UPDATE:
-		e = member_find(s, bytes_str(m->name));
+		e = member_find(s, bytes_str(m->card->name));
 		if (e == NULL)
 			break;
-		member_refresh(e, m);
+		member_refresh(e, m->card);
 		member_event(s, SERF_MEMBER_UPDATE, &e->member, "", now);
 		break;
 	}
@@ -244,8 +268,8 @@ serf_swim_conflict(struct serf *s, const struct swim_member *m, const struct swi
 	char a[SWIM_ADDRESS_TEXT_MAX], b[SWIM_ADDRESS_TEXT_MAX];
 
 	if (m != swim_self(s->swim)) {
-		serf_say(s, LOG_WARN_LEVEL, "serf: Name conflict for '%s' both %s and %s are claiming", m->name,
-		    swim_address_text(&m->address, a), swim_address_text(other, b));
+		serf_say(s, LOG_WARN_LEVEL, "serf: Name conflict for '%s' both %s and %s are claiming", m->card->name,
+		    swim_address_text(&m->card->address, a), swim_address_text(other, b));
 		return;
 	}
 	serf_say(s, LOG_ERROR_LEVEL,
@@ -320,7 +344,7 @@ static uint64_t
 timeout_of(const struct serf *s, const struct serf_member *m)
 {
 	/* a member may ask to be forgotten sooner or later than others */
-	struct bytes text = serf_tag(m->meta, "rc_tm");
+	struct bytes text = serf_tag(m->card->meta, "rc_tm");
 	int64_t own;
 
 	if (text.size > 0 && duration_parse(text, &own) == 0 && own > 0)
@@ -364,8 +388,9 @@ on_reconnect(struct timer *t, uint64_t now)
 		if (s->members[i]->member.status == MEMBER_FAILED && chosen-- == 0) {
 			char address[SWIM_ADDRESS_TEXT_MAX];
 
-			serf_say(s, LOG_INFO_LEVEL, "serf: attempting reconnect to %s %s", s->members[i]->name,
-			    swim_address_text(&s->members[i]->member.address, address));
+			serf_say(s, LOG_INFO_LEVEL, "serf: attempting reconnect to %s %s",
+			    s->members[i]->member.card->name,
+			    swim_address_text(&s->members[i]->member.card->address, address));
 			s->ops->reconnect(s->ctx, &s->members[i]->member);
 			return;
 		}

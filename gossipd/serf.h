@@ -36,13 +36,10 @@ struct serf_config {
 struct serf_config serf_config_consul(void);
 
 struct serf_member {
-	const char *name;
-	struct swim_address address;
-	struct bytes meta; /* ff and a map of tags, or the value of the tag "role" */
-	uint8_t vsn[GOSSIP_VSN_BYTES];
+	const struct swim_card *card; /* its meta: ff and a map of tags, or the value of the tag "role" */
+	uint64_t ltime;               /* of the last intent about it */
+	uint64_t gone;                /* when it left or failed */
 	enum member_status status;
-	uint64_t ltime; /* of the last intent about it */
-	uint64_t gone;  /* when it left or failed */
 };
 
 enum serf_change { SERF_MEMBER_JOIN, SERF_MEMBER_LEAVE, SERF_MEMBER_FAILED, SERF_MEMBER_UPDATE, SERF_MEMBER_REAP };

@@ -246,16 +246,16 @@ serf_query_send(struct serf *s, struct bytes name, struct bytes payload, const s
 	struct buf out = BUF_INIT(MESSAGE_MAX);
 	struct serf_question *q;
 	struct serf_query m = {
-	    .addr = bytes_of(self->address.ip, self->address.ip_size),
+	    .addr = bytes_of(self->card->address.ip, self->card->address.ip_size),
 	    .filters = asking->filters,
 	    .flags = asking->ask_acks ? SERF_QUERY_ACK : 0,
 	    .id = (uint32_t)s->ops->random(s->ctx, INT32_MAX),
 	    .ltime = s->clock.query,
 	    .name = name,
 	    .payload = payload,
-	    .port = self->address.port,
+	    .port = self->card->address.port,
 	    .relay_factor = asking->relay_factor,
-	    .source_node = bytes_str(self->name),
+	    .source_node = bytes_str(self->card->name),
 	    .timeout = (int64_t)(asking->timeout > 0 ? asking->timeout : query_timeout(s)),
 	};
 
@@ -310,7 +310,7 @@ static bool
 can_relay(const struct swim_member *m, void *ctx)
 {
 	(void)ctx;
-	return m->state == GOSSIP_STATE_ALIVE && m->vsn[1] >= 5;
+	return m->state == GOSSIP_STATE_ALIVE && m->card->vsn[1] >= 5;
 }
 
 static void
@@ -332,7 +332,7 @@ response_relay(struct serf *s, const struct serf_query *q, const struct swim_add
 		    ? 0
 		    : swim_choose(s->swim, (size_t)MIN(q->relay_factor, RELAY_MAX), can_relay, NULL, by);
 	for (size_t i = 0; i < count; i++)
-		swim_send_user(s->swim, &by[i]->address, buf_bytes(&out), false);
+		swim_send_user(s->swim, &by[i]->card->address, buf_bytes(&out), false);
 	buf_free(&out);
 	buf_free(&address);
 }
@@ -346,7 +346,7 @@ respond(struct serf *s, const struct serf_query *q, uint32_t flags, struct bytes
 	struct buf out = BUF_INIT(MESSAGE_MAX);
 	struct swim_address to;
 
-	swim_address_of(q->addr, q->port, swim_self(s->swim)->address.port, &to);
+	swim_address_of(q->addr, q->port, swim_self(s->swim)->card->address.port, &to);
 	serf_body_put(&out, SERF_QUERY_RESPONSE, &serf_query_response_schema, &r);
 	if (out.used > SERF_QUERY_BYTES_MAX)
 		serf_say(s, LOG_ERROR_LEVEL, "serf: response exceeds limit of %d bytes", SERF_QUERY_BYTES_MAX);
@@ -403,7 +403,7 @@ tag_passes(const struct serf *s, struct mp *in)
 		serf_say(s, LOG_WARN_LEVEL, "serf: failed to compile filter regex: %s", why);
 		return false;
 	}
-	passes = filter_regex_match(regex, serf_tag(swim_self(s->swim)->meta, name)) == 1;
+	passes = filter_regex_match(regex, serf_tag(swim_self(s->swim)->card->meta, name)) == 1;
 	filter_regex_free(regex);
 	return passes;
 }
@@ -445,19 +445,19 @@ conflict_answer(struct serf *s, const struct serf_query *q)
 	} else {
 		const struct serf_member *m = &e->member;
 		struct serf_member_wire w = {
-		    .addr = bytes_of(m->address.ip, m->address.ip_size),
-		    .delegate_cur = m->vsn[5],
-		    .delegate_max = m->vsn[4],
-		    .delegate_min = m->vsn[3],
-		    .name = bytes_str(m->name),
-		    .port = m->address.port,
-		    .protocol_cur = m->vsn[2],
-		    .protocol_max = m->vsn[1],
-		    .protocol_min = m->vsn[0],
+		    .addr = bytes_of(m->card->address.ip, m->card->address.ip_size),
+		    .delegate_cur = m->card->vsn[5],
+		    .delegate_max = m->card->vsn[4],
+		    .delegate_min = m->card->vsn[3],
+		    .name = bytes_str(m->card->name),
+		    .port = m->card->address.port,
+		    .protocol_cur = m->card->vsn[2],
+		    .protocol_max = m->card->vsn[1],
+		    .protocol_min = m->card->vsn[0],
 		    .status = m->status,
 		};
 
-		serf_tags_put(m->meta, &tags);
+		serf_tags_put(m->card->meta, &tags);
 		w.tags = buf_bytes(&tags);
 		schema_encode(&serf_member_wire_schema, &w, &out);
 	}
@@ -615,9 +615,9 @@ on_conflict_response(void *ctx, struct bytes from, struct bytes payload, uint64_
 	if (payload.size < 2 || payload.data[0] != SERF_CONFLICT_RESPONSE ||
 	    schema_decode(&serf_member_wire_schema, bytes_of(payload.data + 1, payload.size - 1), &w, &error) == -1)
 		return;
-	swim_address_of(w.addr, w.port, self->address.port, &address);
+	swim_address_of(w.addr, w.port, self->card->address.port, &address);
 	s->conflict_all++;
-	s->conflict_for += swim_address_equal(&address, &self->address);
+	s->conflict_for += swim_address_equal(&address, &self->card->address);
 }
 
 static void

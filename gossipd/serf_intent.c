@@ -105,16 +105,6 @@ intent_join_spread(struct serf *s, uint64_t ltime)
 	buf_free(&out);
 }
 
-/* Forgets it; one that is leaving after its leave had time to spread. */
-static void
-member_prune(struct serf *s, struct member_entry *e, uint64_t now)
-{
-	if (e->member.status == MEMBER_LEAVING)
-		timer_set(s->timers, &e->prune, now + s->config.broadcast_timeout + s->config.leave_propagate_delay);
-	else
-		timer_set(s->timers, &e->prune, now);
-}
-
 bool
 intent_leave_take(struct serf *s, const struct serf_leave *l, uint64_t now)
 {

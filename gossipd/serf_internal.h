@@ -17,15 +17,13 @@
 #define QUESTIONS_MAX 256
 #define MESSAGE_MAX (64u * 1024)
 
+/* Thousands in a pool. */
 struct member_entry {
 	struct serf_member member;
 	struct hash_node by_name;
 	size_t place;
-	struct serf *serf;
-	struct timer prune;
-	uint64_t left_ltime; /* of the intent to leave; below member.ltime it is outdated */
-	uint8_t *meta;
-	char name[];
+	uint64_t left_ltime;     /* of the intent to leave; below member.ltime it is outdated */
+	struct pruning *pruning; /* it shall be forgotten soon, or NULL */
 };
 
 /* What was said of a name that is not a member yet. */
@@ -132,6 +130,9 @@ void serf_body_put(struct buf *out, enum serf_type type, const struct schema *sc
 
 /* What happened to m, for the log and for whoever listens; how: " (forced)" or nothing. */
 void member_event(struct serf *s, enum serf_change change, const struct serf_member *m, const char *how, uint64_t now);
+
+/* Forgets it; one that is leaving after its leave had time to spread. */
+void member_prune(struct serf *s, struct member_entry *e, uint64_t now);
 
 /* ---- serf_intent.c ---- */
 

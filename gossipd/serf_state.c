@@ -18,10 +18,10 @@ serf_state_put(const struct serf *s, struct buf *out)
 		const struct serf_member *m = &s->members[i]->member;
 
 		if (m->status == MEMBER_LEFT && m->ltime == s->members[i]->left_ltime) {
-			mp_put_cstr(&left, m->name);
+			mp_put_cstr(&left, m->card->name);
 			gone++;
 		}
-		mp_put_kv_uint(&ltimes, m->name, m->ltime);
+		mp_put_kv_uint(&ltimes, m->card->name, m->ltime);
 	}
 	mp_close(&left, place, gone);
 	events_put(s, &events);

@@ -212,10 +212,11 @@ handle_coordinates(struct ipc_stream *s, struct bytes args, void *ctx)
 
 	for (size_t i = 0; c != NULL && i < serf_count(pool_serf(p)); i++) {
 		const struct serf_member *m = serf_at(pool_serf(p), i);
-		struct gossip_coordinate element = {.node = bytes_str(m->name)};
+		struct gossip_coordinate element = {.node = bytes_str(m->card->name)};
 		struct coordinate_point point = c->own;
 
-		if (m->status != MEMBER_ALIVE || (m != self_of(p) && !coordinates_find(c, bytes_str(m->name), &point)))
+		if (m->status != MEMBER_ALIVE ||
+		    (m != self_of(p) && !coordinates_find(c, bytes_str(m->card->name), &point)))
 			continue;
 		buf_clear(&one);
 		coordinate_encode(&point, &one);
@@ -413,7 +414,8 @@ handle_force_leave(struct ipc_stream *s, struct bytes args, void *ctx)
 		if (g->pools[which] == NULL || (m = find_member(g, which, name)) == NULL)
 			continue;
 		r->waiting++;
-		if (pool_force_leave(g->pools[which], bytes_str(m->name), request.prune, on_removal_told, r) == -1)
+		if (pool_force_leave(g->pools[which], bytes_str(m->card->name), request.prune, on_removal_told, r) ==
+		    -1)
 			r->waiting--;
 	}
 	removal_over(r);

@@ -70,7 +70,7 @@ node_find(const struct swim *s, struct bytes name)
 	for (struct hash_node *h = hash_first(&s->names, hash_bytes(0, name)); h != NULL; h = hash_next(h)) {
 		struct node *n = RING_ENTRY(h, struct node, by_name);
 
-		if (bytes_is(name, n->name))
+		if (bytes_is(name, n->member.card->name))
 			return n;
 	}
 	return NULL;
@@ -92,27 +92,25 @@ nodes_swap(struct swim *s, size_t a, size_t b)
 	node_place(s, n, b);
 }
 
+/* It says this of itself now, under the name that it has. */
 static void
-node_meta_set(struct node *n, struct bytes meta)
+node_card_set(struct node *n, const struct swim_card *says)
 {
-	if (n->meta == NULL || meta.size != n->member.meta.size)
-		n->meta = xreallocarray(n->meta, meta.size + 1, 1);
-	if (meta.size > 0)
-		memcpy(n->meta, meta.data, meta.size);
-	n->member.meta = bytes_of(n->meta, meta.size);
+	const struct swim_card *before = n->member.card;
+
+	n->member.card = swim_card_take(says);
+	swim_card_release(before);
 }
 
 /* At a random place of the list. The name has been checked. */
 static struct node *
-node_add(struct swim *s, struct bytes name)
+node_add(struct swim *s, const struct swim_card *says)
 {
-	struct node *n = xcalloc(1, sizeof *n + name.size + 1);
+	struct node *n = xcalloc(1, sizeof *n);
 
-	memcpy(n->name, name.data, name.size);
-	n->member.name = n->name;
+	n->member.card = swim_card_take(says);
 	n->member.state = GOSSIP_STATE_DEAD;
-	n->swim = s;
-	n->by_name.hash = hash_bytes(0, name);
+	n->by_name.hash = hash_bytes(0, bytes_str(says->name));
 	hash_insert(&s->names, &n->by_name);
 	if (s->count == s->size) {
 		s->size = s->size == 0 ? 8 : s->size * 2;
@@ -126,7 +124,7 @@ node_add(struct swim *s, struct bytes name)
 static void
 node_free(struct node *n)
 {
-	free(n->meta);
+	swim_card_release(n->member.card);
 	free(n);
 }
 
@@ -187,12 +185,12 @@ static struct gossip_alive
 alive_of(const struct node *n)
 {
 	return (struct gossip_alive){
-	    .addr = swim_ip_bytes(&n->member.address),
+	    .addr = swim_ip_bytes(&n->member.card->address),
 	    .incarnation = n->member.incarnation,
-	    .meta = n->member.meta,
-	    .node = bytes_str(n->name),
-	    .port = n->member.address.port,
-	    .vsn = bytes_of(n->member.vsn, sizeof n->member.vsn),
+	    .meta = n->member.card->meta,
+	    .node = bytes_str(n->member.card->name),
+	    .port = n->member.card->address.port,
+	    .vsn = bytes_of(n->member.card->vsn, GOSSIP_VSN_BYTES),
 	};
 }
 
@@ -248,25 +246,23 @@ alive_of_self(struct swim *s, const struct gossip_alive *a)
 {
 	const struct swim_member *m = &s->self->member;
 
-	if (a->incarnation < m->incarnation || (a->incarnation == m->incarnation && bytes_equal(a->meta, m->meta) &&
-						   memcmp(a->vsn.data, m->vsn, sizeof m->vsn) == 0))
+	if (a->incarnation < m->incarnation ||
+	    (a->incarnation == m->incarnation && bytes_equal(a->meta, m->card->meta) &&
+		memcmp(a->vsn.data, m->card->vsn, GOSSIP_VSN_BYTES) == 0))
 		return;
-	swim_say(s, LOG_WARN_LEVEL, "Refuting an alive message for '%s' (%s): meta or versions are not ours", m->name,
-	    m->name);
+	swim_say(s, LOG_WARN_LEVEL, "Refuting an alive message for '%s' (%s): meta or versions are not ours",
+	    m->card->name, m->card->name);
 	refute(s, a->incarnation);
 }
 
 static void
-alive_of_other(
-    struct swim *s, struct node *n, const struct gossip_alive *a, const struct swim_address *address, uint64_t now)
+alive_of_other(struct swim *s, struct node *n, const struct gossip_alive *a, const struct swim_card *says, uint64_t now)
 {
-	bool was_gone = is_gone(&n->member), new_meta = !bytes_equal(n->member.meta, a->meta);
+	bool was_gone = is_gone(&n->member), new_meta = !bytes_equal(n->member.card->meta, a->meta);
 
 	suspicion_stop(s, n);
 	n->member.incarnation = (uint32_t)a->incarnation;
-	n->member.address = *address;
-	memcpy(n->member.vsn, a->vsn.data, sizeof n->member.vsn);
-	node_meta_set(n, a->meta);
+	node_card_set(n, says);
 	state_set(n, GOSSIP_STATE_ALIVE, now);
 	spread(s, a->node, GOSSIP_ALIVE, &gossip_alive_schema, a, NULL);
 	if (was_gone)
@@ -279,26 +275,26 @@ void
 swim_alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
 {
 	struct node *n = node_find(s, a->node);
-	struct swim_member claimed = {.meta = a->meta, .incarnation = (uint32_t)a->incarnation};
 	char name[SWIM_NAME_MAX];
+	struct swim_card says = {.name = name, .meta = a->meta};
+	struct swim_member claimed = {.card = &says, .incarnation = (uint32_t)a->incarnation};
 	const char *reason;
 	bool moved, takeover = false;
 
 	if (!alive_is_sane(s, a) || bytes_to_str(a->node, name, sizeof name) == -1 || (n == s->self && s->leaving))
 		return;
-	swim_address_of(a->addr, a->port, s->config.port, &claimed.address);
-	claimed.name = name;
-	memcpy(claimed.vsn, a->vsn.data, sizeof claimed.vsn);
+	swim_address_of(a->addr, a->port, s->config.port, &says.address);
+	memcpy(says.vsn, a->vsn.data, sizeof says.vsn);
 	reason = s->ops->allowed(s->ctx, &claimed);
 	if (reason != NULL) {
 		swim_say(s, LOG_WARN_LEVEL, "ignoring alive message for '%s': %s", name, reason);
 		return;
 	}
 	if (n != NULL) {
-		moved = !swim_address_equal(&n->member.address, &claimed.address);
+		moved = !swim_address_equal(&n->member.card->address, &says.address);
 		takeover = moved && may_take_over(s, n, now);
 		if (moved && !takeover) {
-			s->ops->conflict(s->ctx, &n->member, &claimed.address);
+			s->ops->conflict(s->ctx, &n->member, &says.address);
 			return;
 		}
 		if (n == s->self) {
@@ -315,11 +311,11 @@ swim_alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
 			    s, LOG_ERROR_LEVEL, "%s is not taken: the pool has %u members", name, SWIM_MEMBERS_MAX);
 			return;
 		}
-		n = node_add(s, a->node);
+		n = node_add(s, &says);
 		n->member.since = now;
 		ticks_wake(s, now);
 	}
-	alive_of_other(s, n, a, &claimed.address, now);
+	alive_of_other(s, n, a, &says, now);
 }
 
 /* ---- suspect, dead ---- */
@@ -437,17 +433,16 @@ struct swim *
 swim_new(const struct swim_config *config, const struct swim_ops *ops, void *ctx, struct timers *timers,
     const char *name, const struct swim_address *address, struct bytes meta, const uint8_t vsn[GOSSIP_VSN_BYTES])
 {
+	struct swim_card says = {.name = name, .meta = meta, .address = *address};
 	struct swim *s = xcalloc(1, sizeof *s);
 
+	memcpy(says.vsn, vsn, sizeof says.vsn);
 	s->config = *config;
 	s->ops = ops;
 	s->ctx = ctx;
 	s->timers = timers;
 	s->queue = broadcasts_new(config->retransmit_mult, &s->count);
-	s->self = node_add(s, bytes_str(name));
-	s->self->member.address = *address;
-	memcpy(s->self->member.vsn, vsn, sizeof s->self->member.vsn);
-	node_meta_set(s->self, meta);
+	s->self = node_add(s, &says);
 	return s;
 }
 
@@ -493,7 +488,10 @@ swim_stop(struct swim *s)
 void
 swim_update(struct swim *s, struct bytes meta, uint64_t now)
 {
-	node_meta_set(s->self, meta);
+	struct swim_card says = *s->self->member.card;
+
+	says.meta = meta;
+	node_card_set(s->self, &says);
 	s->self->member.incarnation = ++s->incarnation;
 	self_announce(s);
 	s->ops->changed(s->ctx, SWIM_UPDATE, &s->self->member, now);
@@ -502,7 +500,7 @@ swim_update(struct swim *s, struct bytes meta, uint64_t now)
 void
 swim_leave(struct swim *s, uint64_t now)
 {
-	struct bytes name = bytes_str(s->self->name);
+	struct bytes name = bytes_str(s->self->member.card->name);
 	struct gossip_accusation gone = {.from = name, .incarnation = s->self->member.incarnation, .node = name};
 
 	if (s->leaving)

@@ -21,7 +21,7 @@
 
 #define SWIM_NAME_MAX 512
 #define SWIM_ERROR_MAX 768
-#define SWIM_MEMBERS_MAX 65536 /* each takes some 2 KB here and in serf */
+#define SWIM_MEMBERS_MAX 65536 /* each takes some 200 bytes here and in serf, its card, and its coordinate */
 
 struct swim_address {
 	uint8_t ip[16];
@@ -40,15 +40,24 @@ struct swim_config {
 struct swim_config swim_config_lan(void);
 struct swim_config swim_config_wan(void);
 
-struct swim_member {
+/* What a member says of itself. */
+struct swim_card {
 	const char *name;
-	struct swim_address address;
 	struct bytes meta;
+	struct swim_address address;
 	uint8_t vsn[GOSSIP_VSN_BYTES];
+};
+/* The card of this content, of which the process keeps one; it stays as it is until all who hold it have released it. */
+MUST_USE const struct swim_card *swim_card_take(const struct swim_card *like);
+/* One that was taken, once more. Returns it. */
+const struct swim_card *swim_card_hold(const struct swim_card *c);
+void swim_card_release(const struct swim_card *c);
+
+struct swim_member {
+	const struct swim_card *card;
 	uint32_t incarnation;
 	enum gossip_state state;
 	uint64_t since; /* in this state */
-	void *user;     /* serf's */
 };
 
 enum swim_change { SWIM_JOIN, SWIM_LEAVE, SWIM_UPDATE };
@@ -71,7 +80,7 @@ struct swim_ops {
 	void (*changed)(void *ctx, enum swim_change change, struct swim_member *m, uint64_t now);
 	/* Another node claims the name of m (perhaps our own). */
 	void (*conflict)(void *ctx, const struct swim_member *m, const struct swim_address *other);
-	/* Forgotten now; m->user is gone with it. */
+	/* Forgotten now. */
 	void (*forgotten)(void *ctx, struct swim_member *m);
 	/* The word that we leave is out. */
 	void (*left)(void *ctx);

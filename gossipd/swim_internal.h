@@ -1,6 +1,6 @@
 /*
- * swim_internal.h - what swim.c (members), swim_state.c (states compared), swim_probe.c (failure detection) and swim_spread.c (dissemination) share;
- * nobody else includes it
+ * swim_internal.h - what swim.c (members), swim_state.c (states compared), swim_probe.c and swim_suspicion.c (failure detection) and
+ * swim_spread.c (dissemination) share; nobody else includes it, but the simulator to set up a pool that has been there for long
  */
 #ifndef GOSSIPD_SWIM_INTERNAL_H
 #define GOSSIPD_SWIM_INTERNAL_H
@@ -12,22 +12,14 @@
 #include "swim.h"
 
 #define PACKET_MAX (2 * GOSSIP_PACKET_BYTES)
-#define CONFIRMATIONS_MAX 8 /* more than any suspicion_mult asks for */
-#define PINGS_MAX 1024      /* of others that we relay at a time */
+#define PINGS_MAX 1024 /* of others that we relay at a time */
 
+/* Thousands in a pool, and few of them suspected. */
 struct node {
 	struct swim_member member;
 	struct hash_node by_name;
-	size_t place; /* in the list that is probed */
-	/* suspicion */
-	struct timer suspicion;
-	struct swim *swim;
-	uint64_t suspected; /* when it began */
-	uint64_t confirm_min, confirm_max;
-	unsigned confirm_wanted, confirmed;
-	uint64_t accusers[CONFIRMATIONS_MAX + 1]; /* hashes of names: the first, then those that confirmed */
-	uint8_t *meta;                            /* as large as it is: most have far less than GOSSIP_META_MAX */
-	char name[];
+	size_t place;                /* in the list that is probed */
+	struct suspicion *suspicion; /* while SUSPECT, else NULL */
 };
 
 /* A ping that we pass on for another member. */
@@ -100,16 +92,21 @@ void probe_ack(struct swim *s, struct bytes body, uint64_t now);
 void probe_nack(struct swim *s, struct bytes body);
 /* score += by, within its bounds. */
 void score_add(struct swim *s, int by);
-/* A timer of suspicion for n, accused by from. */
+
+/* ---- swim_suspicion.c ---- */
+
+/* n is suspected now, accused by from; it will be dead at the end unless that is stopped. */
 void suspicion_start(struct swim *s, struct node *n, struct bytes from, uint64_t now);
 void suspicion_stop(struct swim *s, struct node *n);
-/* from accuses n too. false: that is nothing new. */
+/* from accuses n, which is suspected, too. false: that is nothing new. */
 bool suspicion_confirm(struct swim *s, struct node *n, struct bytes from, uint64_t now);
 
 /* ---- swim_spread.c ---- */
 
 void spread_init(struct swim *s);
 void spread_wake(struct swim *s, uint64_t now);
+/* It grows with the pool. */
+uint64_t push_pull_interval(const struct swim *s);
 void spread_stop(struct swim *s);
 /* Tells all, in place of what was to be told of this node. */
 void spread(struct swim *s, struct bytes node, enum gossip_type type, const struct schema *schema, const void *body,

@@ -1,5 +1,5 @@
 /*
- * swim_probe.c - is it still there? probes, pings for others, suspicion (contract: swim_internal.h, swim.h)
+ * swim_probe.c - is it still there? probes, and pings for others (contract: swim_internal.h, swim.h)
  *
  * One probe at a time: a ping; without an answer in time pings by way of some others, and one by stream; without any answer until the
  * deadline the member is suspected. Who suspects others often, or gets no word from those it asked for help, is perhaps itself the
@@ -7,7 +7,6 @@
  */
 #include "swim_internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +42,7 @@ answer_address(const struct swim *s, const struct swim_address *from, struct byt
 static bool
 is_for_us(const struct swim *s, struct bytes node)
 {
-	return node.size == 0 || bytes_is(node, s->self->name);
+	return node.size == 0 || bytes_is(node, s->self->member.card->name);
 }
 
 void
@@ -90,9 +89,9 @@ ping_put(const struct swim *s, const char *node, uint32_t seq, struct buf *out)
 	struct gossip_ping p = {
 	    .node = bytes_str(node),
 	    .seq = seq,
-	    .source_addr = bytes_of(self->address.ip, self->address.ip_size),
-	    .source_node = bytes_str(self->name),
-	    .source_port = self->address.port,
+	    .source_addr = bytes_of(self->card->address.ip, self->card->address.ip_size),
+	    .source_node = bytes_str(self->card->name),
+	    .source_port = self->card->address.port,
 	};
 
 	gossip_message_put(out, GOSSIP_PING, &gossip_ping_schema, &p);
@@ -189,10 +188,11 @@ probe_over(struct swim *s, bool alive, int score, uint64_t now)
 	timer_stop(s->timers, &s->probe_timer);
 	score_add(s, score);
 	if (!alive && n != NULL) {
-		struct gossip_accusation a = {
-		    .from = bytes_str(s->self->name), .incarnation = s->probe_incarnation, .node = bytes_str(n->name)};
+		struct gossip_accusation a = {.from = bytes_str(s->self->member.card->name),
+		    .incarnation = s->probe_incarnation,
+		    .node = bytes_str(n->member.card->name)};
 
-		swim_say(s, LOG_INFO_LEVEL, "Suspect %s has failed, no acks received", n->name);
+		swim_say(s, LOG_INFO_LEVEL, "Suspect %s has failed, no acks received", n->member.card->name);
 		swim_suspect(s, &a, now);
 	}
 }
@@ -239,7 +239,7 @@ can_help(const struct swim_member *m, void *ctx)
 {
 	const struct swim *s = ctx;
 
-	return m->state == GOSSIP_STATE_ALIVE && strcmp(m->name, s->probe_name) != 0;
+	return m->state == GOSSIP_STATE_ALIVE && strcmp(m->card->name, s->probe_name) != 0;
 }
 
 static void
@@ -260,25 +260,25 @@ probe_by_others(struct swim *s)
 	for (size_t i = 0; i < count; i++) {
 		const struct swim_member *self = &s->self->member;
 		struct gossip_indirect_ping p = {
-		    .nack = helpers[i]->vsn[1] >= 4,
-		    .node = bytes_str(n->name),
-		    .port = n->member.address.port,
+		    .nack = helpers[i]->card->vsn[1] >= 4,
+		    .node = bytes_str(n->member.card->name),
+		    .port = n->member.card->address.port,
 		    .seq = s->probe_seq,
-		    .source_addr = bytes_of(self->address.ip, self->address.ip_size),
-		    .source_node = bytes_str(self->name),
-		    .source_port = self->address.port,
-		    .target = bytes_of(n->member.address.ip, n->member.address.ip_size),
+		    .source_addr = bytes_of(self->card->address.ip, self->card->address.ip_size),
+		    .source_node = bytes_str(self->card->name),
+		    .source_port = self->card->address.port,
+		    .target = bytes_of(n->member.card->address.ip, n->member.card->address.ip_size),
 		};
 
 		s->nacks_wanted += p.nack;
 		buf_clear(&out);
 		gossip_message_put(&out, GOSSIP_INDIRECT_PING, &gossip_indirect_ping_schema, &p);
-		send_message(s, &helpers[i]->address, buf_bytes(&out), true, false);
+		send_message(s, &helpers[i]->card->address, buf_bytes(&out), true, false);
 	}
-	if (s->config.stream_pings && n->member.vsn[1] >= 3) {
+	if (s->config.stream_pings && n->member.card->vsn[1] >= 3) {
 		buf_clear(&out);
-		ping_put(s, n->name, s->probe_seq, &out);
-		s->ops->stream_ping(s->ctx, &n->member.address, buf_bytes(&out), s->probe_seq);
+		ping_put(s, n->member.card->name, s->probe_seq, &out);
+		s->ops->stream_ping(s->ctx, &n->member.card->address, buf_bytes(&out), s->probe_seq);
 	}
 	buf_free(&out);
 }
@@ -306,11 +306,12 @@ static void
 probe_begin(struct swim *s, const struct node *n, uint64_t now)
 {
 	struct buf ping = BUF_INIT(PACKET_MAX), accusation = BUF_INIT(PACKET_MAX), both = BUF_INIT(PACKET_MAX);
-	struct gossip_accusation a = {
-	    .from = bytes_str(s->self->name), .incarnation = n->member.incarnation, .node = bytes_str(n->name)};
+	struct gossip_accusation a = {.from = bytes_str(s->self->member.card->name),
+	    .incarnation = n->member.incarnation,
+	    .node = bytes_str(n->member.card->name)};
 
 	s->probe_stage = PROBE_DIRECT;
-	memcpy(s->probe_name, n->name, strlen(n->name) + 1);
+	memcpy(s->probe_name, n->member.card->name, strlen(n->member.card->name) + 1);
 	s->probe_seq = seq_next(s);
 	s->probe_incarnation = n->member.incarnation;
 	s->probe_began = now;
@@ -318,14 +319,14 @@ probe_begin(struct swim *s, const struct node *n, uint64_t now)
 	s->probe_stream_acked = false;
 	s->nacks = s->nacks_wanted = 0;
 	timer_set(s->timers, &s->probe_timer, MIN(now + s->config.probe_timeout, s->probe_deadline));
-	ping_put(s, n->name, s->probe_seq, &ping);
+	ping_put(s, n->member.card->name, s->probe_seq, &ping);
 	if (n->member.state == GOSSIP_STATE_SUSPECT) {
 		/* it shall know what it is suspected of, and may refute */
 		gossip_message_put(&accusation, GOSSIP_SUSPECT, &gossip_accusation_schema, &a);
 		envelope_compound_put((const struct bytes[2]){buf_bytes(&ping), buf_bytes(&accusation)}, 2, &both);
-		s->ops->packet(s->ctx, &n->member.address, buf_bytes(&both), n->member.vsn[1] >= 5);
+		s->ops->packet(s->ctx, &n->member.card->address, buf_bytes(&both), n->member.card->vsn[1] >= 5);
 	} else {
-		send_message(s, &n->member.address, buf_bytes(&ping), true, false);
+		send_message(s, &n->member.card->address, buf_bytes(&ping), true, false);
 	}
 	buf_free(&ping);
 	buf_free(&accusation);
@@ -393,79 +394,4 @@ probe_free(struct swim *s)
 {
 	while (s->relays != NULL)
 		relay_end(s, s->relays);
-}
-
-/* ---- suspicion ---- */
-
-/* A second opinion shortens the time: it falls from max to min with the logarithm of the confirmations. */
-static uint64_t
-suspicion_length(const struct node *n)
-{
-	double max = (double)n->confirm_max / 1e6, min = (double)n->confirm_min / 1e6, ms;
-
-	if (n->confirm_wanted == 0)
-		return n->confirm_min;
-	ms = floor(max - log(n->confirmed + 1.0) / log(n->confirm_wanted + 1.0) * (max - min));
-	return MAX(n->confirm_min, (uint64_t)ms * 1000000);
-}
-
-static void
-on_suspicion(struct timer *t, uint64_t now)
-{
-	struct node *n = t->ctx;
-	struct swim *s = n->swim;
-	struct gossip_accusation a = {
-	    .from = bytes_str(s->self->name), .incarnation = n->member.incarnation, .node = bytes_str(n->name)};
-
-	swim_say(s, LOG_INFO_LEVEL, "Marking %s as failed, suspect timeout reached (%u peer confirmations)", n->name,
-	    n->confirmed);
-	swim_dead(s, &a, now);
-}
-
-/* log10 of the pool's size, of which a thousandth is the unit. */
-static uint64_t
-suspicion_min(const struct swim *s)
-{
-	double scale = MAX(1.0, log10(MAX(1.0, (double)s->count)));
-
-	return s->config.suspicion_mult * (uint64_t)(scale * 1000) * s->config.probe_interval / 1000;
-}
-
-void
-suspicion_start(struct swim *s, struct node *n, struct bytes from, uint64_t now)
-{
-	unsigned wanted = s->config.suspicion_mult > 2 ? s->config.suspicion_mult - 2 : 0;
-
-	if (s->count < 2 + (size_t)wanted) /* nobody could confirm */
-		wanted = 0;
-	n->suspected = now;
-	n->confirm_min = suspicion_min(s);
-	n->confirm_max = n->confirm_min * s->config.suspicion_max_mult;
-	n->confirm_wanted = MIN(wanted, CONFIRMATIONS_MAX);
-	n->confirmed = 0;
-	n->accusers[0] = hash_bytes(1, from);
-	timer_init(&n->suspicion, on_suspicion, n);
-	timer_set(s->timers, &n->suspicion, now + (n->confirm_wanted == 0 ? n->confirm_min : n->confirm_max));
-}
-
-void
-suspicion_stop(struct swim *s, struct node *n)
-{
-	timer_stop(s->timers, &n->suspicion);
-}
-
-bool
-suspicion_confirm(struct swim *s, struct node *n, struct bytes from, uint64_t now)
-{
-	uint64_t hash = hash_bytes(1, from), end;
-
-	if (n->confirmed >= n->confirm_wanted)
-		return false;
-	for (unsigned i = 0; i <= n->confirmed; i++)
-		if (n->accusers[i] == hash)
-			return false;
-	n->accusers[++n->confirmed] = hash;
-	end = n->suspected + suspicion_length(n);
-	timer_set(s->timers, &n->suspicion, MAX(end, now));
-	return true;
 }

@@ -135,7 +135,7 @@ on_gossip_tick(struct timer *t, uint64_t now)
 
 		fill(s, &f, GOSSIP_PACKET_BYTES - COMPOUND_HEAD_BYTES - s->ops->overhead(s->ctx));
 		if (f.count > 0)
-			filled_send(s, &to[i]->address, &f, to[i]->vsn[1] >= 5);
+			filled_send(s, &to[i]->card->address, &f, to[i]->card->vsn[1] >= 5);
 		buf_free(&f.user);
 		if (f.count == 0)
 			return;
@@ -144,7 +144,7 @@ on_gossip_tick(struct timer *t, uint64_t now)
 
 /* ---- comparing states ---- */
 
-static uint64_t
+uint64_t
 push_pull_interval(const struct swim *s)
 {
 	uint64_t times = 1;
@@ -171,7 +171,7 @@ on_push_pull_tick(struct timer *t, uint64_t now)
 		return;
 	timer_set(s->timers, t, now + push_pull_interval(s));
 	if (swim_choose(s, 1, is_alive, NULL, &with) == 1)
-		s->ops->push_pull(s->ctx, &with->address, with->name);
+		s->ops->push_pull(s->ctx, &with->card->address, with->card->name);
 }
 
 void

@@ -17,13 +17,13 @@ swim_state_put(const struct swim *s, bool join, struct bytes user_state, struct 
 	for (size_t i = 0; i < s->count; i++) {
 		const struct swim_member *m = &s->nodes[i]->member;
 		struct gossip_node node = {
-		    .addr = swim_ip_bytes(&m->address),
+		    .addr = swim_ip_bytes(&m->card->address),
 		    .incarnation = m->incarnation,
-		    .meta = m->meta,
-		    .name = bytes_str(m->name),
-		    .port = m->address.port,
+		    .meta = m->card->meta,
+		    .name = bytes_str(m->card->name),
+		    .port = m->card->address.port,
 		    .state = m->state,
-		    .vsn = bytes_of(m->vsn, sizeof m->vsn),
+		    .vsn = bytes_of(m->card->vsn, GOSSIP_VSN_BYTES),
 		};
 
 		schema_encode(&gossip_node_schema, &node, out);
@@ -113,16 +113,16 @@ versions_verify(const struct swim *s, const struct swim_member *theirs, size_t c
 	struct versions v = {0, UINT8_MAX, 0, UINT8_MAX};
 
 	for (size_t i = 0; i < count; i++)
-		if (theirs[i].state == GOSSIP_STATE_ALIVE && theirs[i].vsn[1] != 0)
-			versions_narrow(&v, theirs[i].vsn);
+		if (theirs[i].state == GOSSIP_STATE_ALIVE && theirs[i].card->vsn[1] != 0)
+			versions_narrow(&v, theirs[i].card->vsn);
 	for (size_t i = 0; i < s->count; i++)
 		if (s->nodes[i]->member.state == GOSSIP_STATE_ALIVE)
-			versions_narrow(&v, s->nodes[i]->member.vsn);
+			versions_narrow(&v, s->nodes[i]->member.card->vsn);
 	for (size_t i = 0; i < count; i++)
-		if (versions_check(&v, theirs[i].name, theirs[i].vsn, error) == -1)
+		if (versions_check(&v, theirs[i].card->name, theirs[i].card->vsn, error) == -1)
 			return -1;
 	for (size_t i = 0; i < s->count; i++)
-		if (versions_check(&v, s->nodes[i]->name, s->nodes[i]->member.vsn, error) == -1)
+		if (versions_check(&v, s->nodes[i]->member.card->name, s->nodes[i]->member.card->vsn, error) == -1)
 			return -1;
 	return 0;
 }
@@ -130,32 +130,39 @@ versions_verify(const struct swim *s, const struct swim_member *theirs, size_t c
 static int
 member_take(struct region *region, uint16_t port, const struct gossip_node *n, struct swim_member *out)
 {
+	struct swim_card *says;
+
 	if (!swim_is_name(n->name) || n->incarnation > UINT32_MAX || n->port > UINT16_MAX ||
 	    n->state > GOSSIP_STATE_LEFT || n->meta.size > GOSSIP_META_MAX)
 		return -1;
-	*out = (struct swim_member){
+	says = region_alloc(region, sizeof *says);
+	*says = (struct swim_card){
 	    .name = region_strndup(region, n->name.data, n->name.size),
 	    .meta = n->meta,
+	};
+	swim_address_of(n->addr, n->port, port, &says->address);
+	memcpy(says->vsn, n->vsn.data, MIN(n->vsn.size, sizeof says->vsn));
+	*out = (struct swim_member){
+	    .card = says,
 	    .incarnation = (uint32_t)n->incarnation,
 	    .state = (enum gossip_state)n->state,
 	};
-	swim_address_of(n->addr, n->port, port, &out->address);
-	memcpy(out->vsn, n->vsn.data, MIN(n->vsn.size, sizeof out->vsn));
 	return 0;
 }
 
 static void
 member_merge(struct swim *s, const struct swim_member *m, uint64_t now)
 {
-	struct gossip_accusation accusation = {
-	    .from = bytes_str(s->self->name), .incarnation = m->incarnation, .node = bytes_str(m->name)};
-	struct gossip_alive a = {
-	    .addr = swim_ip_bytes(&m->address),
+	struct gossip_accusation accusation = {.from = bytes_str(s->self->member.card->name),
 	    .incarnation = m->incarnation,
-	    .meta = m->meta,
-	    .node = bytes_str(m->name),
-	    .port = m->address.port,
-	    .vsn = bytes_of(m->vsn, sizeof m->vsn),
+	    .node = bytes_str(m->card->name)};
+	struct gossip_alive a = {
+	    .addr = swim_ip_bytes(&m->card->address),
+	    .incarnation = m->incarnation,
+	    .meta = m->card->meta,
+	    .node = bytes_str(m->card->name),
+	    .port = m->card->address.port,
+	    .vsn = bytes_of(m->card->vsn, GOSSIP_VSN_BYTES),
 	};
 
 	switch (m->state) {

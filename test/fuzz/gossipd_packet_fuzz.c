@@ -70,7 +70,7 @@ static const char *
 op_allowed(void *ctx, const struct swim_member *m)
 {
 	(void)ctx;
-	return strcmp(m->name, "refused") == 0 ? "it is refused" : NULL;
+	return strcmp(m->card->name, "refused") == 0 ? "it is refused" : NULL;
 }
 
 static int
@@ -142,7 +142,7 @@ op_acked(void *ctx, const struct swim_member *m, uint64_t rtt, struct bytes payl
 	struct coordinate_point p;
 
 	if (coordinate_payload_get(payload, &p) == 0)
-		(void)coordinates_update(&n->coordinates, bytes_str(m->name), &p, (int64_t)rtt);
+		(void)coordinates_update(&n->coordinates, bytes_str(m->card->name), &p, (int64_t)rtt);
 }
 
 static void
@@ -160,7 +160,7 @@ op_serf_changed(void *ctx, enum serf_change change, const struct serf_member *m,
 	struct buf tags = BUF_INIT(4096);
 
 	(void)ctx, (void)change, (void)now;
-	serf_tags_put(m->meta, &tags);
+	serf_tags_put(m->card->meta, &tags);
 	if (tags.overflow)
 		abort();
 	buf_free(&tags);

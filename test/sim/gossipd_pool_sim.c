@@ -10,7 +10,8 @@
  *	two members can read each other at any time, and nobody is taken for dead for good.
  *
  * Usage: gossipd_pool_sim [seed]            without: as many seeds as fit into SIM_SECONDS (default 12), at least SEEDS_MIN
- *        gossipd_pool_sim measure NODES LOSS   detection time and false suspicions of a quiet pool of so many members, loss in percent
+ *        gossipd_pool_sim measure NODES LOSS [udp]   how soon dead members are noticed, who is taken for dead wrongly, and what an idle pool of
+ *                                                    so many members costs; loss of packets in percent, udp: no probes by stream either
  */
 #include <inttypes.h>
 #include <math.h>
@@ -24,7 +25,7 @@
 #include "envelope.h"
 #include "mem.h"
 #include "serf.h"
-#include "swim.h"
+#include "swim_internal.h" /* a pool that has been there for long is set up, not waited for */
 
 #define MS UINT64_C(1000000)
 #define S (1000 * MS)
@@ -37,7 +38,7 @@
 
 enum life { NOT_YET, ALIVE, DEAD, LEAVING, LEFT };
 
-struct node {
+struct host {
 	struct sim *sim;
 	unsigned index;
 	char name[NAME_MAX_BYTES];
@@ -67,8 +68,8 @@ struct packet {
 struct sim {
 	uint64_t seed, random, now;
 	unsigned count;
-	struct node *nodes;
-	struct node **heap;     /* by wake, from 1 */
+	struct host *nodes;
+	struct host **heap;     /* by wake, from 1 */
 	struct packet *packets; /* a heap by at, from 1 */
 	size_t packet_count, packet_size;
 	uint64_t loss, doubled, delay_max; /* per thousand; ns */
@@ -77,13 +78,26 @@ struct sim {
 	bool one_way;                      /* only group 0 to 1 is cut */
 	uint64_t event_sent[EVENTS_MAX];
 	unsigned event_count;
-	bool measuring;
-	uint64_t false_failures, packets_sent, bytes_sent;
-	unsigned victim;
-	uint64_t first_seen, last_seen;
-	unsigned seen_by;
+	struct measured *measured; /* NULL: not measuring */
+	bool no_stream_pings;
 	struct keyring ring; /* of those who come */
 	uint64_t key_number;
+};
+
+#define SAMPLES_MAX 64
+
+/* What `measure` counts, of all its rounds. */
+struct measured {
+	uint64_t packets, packet_bytes, streams, stream_bytes;
+	uint64_t suspicions, failures; /* of members that live; seen by each who believed it */
+	uint8_t *wronged;              /* members of this round of whom somebody believed it */
+	uint64_t wronged_count, living_ns;
+	struct death {
+		uint64_t first, last;
+		unsigned seen_by;
+	} * deaths; /* of this round, by member */
+	double first_s[SAMPLES_MAX], last_s[SAMPLES_MAX];
+	size_t samples, lost;
 };
 
 static struct {
@@ -183,9 +197,14 @@ post(struct sim *s, unsigned from, unsigned to, int kind, struct bytes bytes, ui
 {
 	bool doubled = kind == PACKET && below(s, 1000) < s->doubled;
 
-	s->packets_sent++;
-	s->bytes_sent += bytes.size;
 	totals.packets++;
+	if (s->measured != NULL && kind == PACKET) {
+		s->measured->packets++;
+		s->measured->packet_bytes += bytes.size;
+	} else if (s->measured != NULL) {
+		s->measured->streams++;
+		s->measured->stream_bytes += bytes.size;
+	}
 	if (to >= s->count || is_cut(s, from, to) || (kind == PACKET && below(s, 1000) < s->loss)) {
 		totals.lost++;
 		return;
@@ -207,7 +226,7 @@ post(struct sim *s, unsigned from, unsigned to, int kind, struct bytes bytes, ui
 static uint64_t
 op_random(void *ctx, uint64_t bound)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	return below(n->sim, bound);
 }
@@ -215,7 +234,7 @@ op_random(void *ctx, uint64_t bound)
 static void
 op_packet(void *ctx, const struct swim_address *to, struct bytes message, bool crc)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	(void)crc;
 	if (message.size > GOSSIP_PACKET_BYTES && message.data[0] == GOSSIP_COMPOUND)
@@ -226,13 +245,13 @@ op_packet(void *ctx, const struct swim_address *to, struct bytes message, bool c
 static void
 op_stream_ping(void *ctx, const struct swim_address *to, struct bytes message, uint32_t seq)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	post(n->sim, n->index, index_of(to), STREAM_PING, message, seq, false);
 }
 
 static void
-state_send(struct node *n, unsigned to, int kind, bool join)
+state_send(struct host *n, unsigned to, int kind, bool join)
 {
 	struct buf user = BUF_INIT(64u << 20), out = BUF_INIT(64u << 20);
 
@@ -274,7 +293,7 @@ op_merge_allowed(void *ctx, const struct swim_member *members, size_t count, cha
 static void
 op_changed(void *ctx, enum swim_change change, struct swim_member *m, uint64_t now)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	serf_swim_changed(n->serf, change, m, now);
 }
@@ -282,10 +301,10 @@ op_changed(void *ctx, enum swim_change change, struct swim_member *m, uint64_t n
 static void
 op_conflict(void *ctx, const struct swim_member *m, const struct swim_address *other)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	(void)other;
-	failed(n->sim, "%s sees a conflict about %s", n->name, m->name);
+	failed(n->sim, "%s sees a conflict about %s", n->name, m->card->name);
 }
 
 static void
@@ -297,7 +316,7 @@ op_forgotten(void *ctx, struct swim_member *m)
 static void
 op_left(void *ctx)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	serf_swim_left(n->serf);
 }
@@ -305,7 +324,7 @@ op_left(void *ctx)
 static void
 op_user(void *ctx, struct bytes message, uint64_t now)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	serf_message(n->serf, message, now);
 }
@@ -314,7 +333,7 @@ static size_t
 op_broadcasts(
     void *ctx, size_t overhead, size_t limit, void (*each)(void *each_ctx, struct bytes message), void *each_ctx)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	return serf_broadcasts(n->serf, overhead, limit, each, each_ctx);
 }
@@ -322,7 +341,7 @@ op_broadcasts(
 static void
 op_ack_payload(void *ctx, struct buf *out)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	coordinate_payload_put(&n->coordinates.own, out);
 }
@@ -330,19 +349,49 @@ op_ack_payload(void *ctx, struct buf *out)
 static void
 op_acked(void *ctx, const struct swim_member *m, uint64_t rtt, struct bytes payload)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 	struct coordinate_point p;
 
 	if (coordinate_payload_get(payload, &p) == -1)
 		failed(n->sim, "an ack without a coordinate");
-	(void)coordinates_update(&n->coordinates, bytes_str(m->name), &p, (int64_t)rtt);
+	(void)coordinates_update(&n->coordinates, bytes_str(m->card->name), &p, (int64_t)rtt);
+}
+
+static void
+suspicion_count(struct sim *s, va_list args)
+{
+	va_list copy;
+	unsigned about;
+
+	va_copy(copy, args);
+	about = (unsigned)strtoul(va_arg(copy, const char *) + 1, NULL, 10);
+	va_end(copy);
+	s->measured->suspicions += s->nodes[about].life == ALIVE;
+}
+
+/* n believes that this member has failed. */
+static void
+failure_count(struct measured *m, const struct host *about, uint64_t now)
+{
+	struct death *d = &m->deaths[about->index];
+
+	if (about->life == ALIVE) {
+		m->failures++;
+		m->wronged[about->index] = true;
+		return;
+	}
+	if (d->seen_by++ == 0)
+		d->first = now;
+	d->last = now;
 }
 
 static void
 op_say(void *ctx, enum log_level level, const char *fmt, va_list args)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
+	if (n->sim->measured != NULL && strncmp(fmt, "Suspect ", 8) == 0)
+		suspicion_count(n->sim, args);
 	if (getenv("SIM_LOG") == NULL)
 		return;
 	printf("# %8" PRIu64 " %s %d ", n->sim->now / MS, n->name, (int)level);
@@ -353,26 +402,19 @@ op_say(void *ctx, enum log_level level, const char *fmt, va_list args)
 static void
 op_serf_changed(void *ctx, enum serf_change change, const struct serf_member *m, uint64_t now)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 	struct sim *s = n->sim;
-	unsigned about = index_of(&m->address);
 
 	if (change == SERF_MEMBER_REAP)
-		coordinates_forget(&n->coordinates, bytes_str(m->name));
-	if (change != SERF_MEMBER_FAILED)
-		return;
-	if (s->nodes[about].life == ALIVE)
-		s->false_failures++;
-	else if (s->measuring && about == s->victim) {
-		s->first_seen = s->seen_by++ == 0 ? now : s->first_seen;
-		s->last_seen = now;
-	}
+		coordinates_forget(&n->coordinates, bytes_str(m->card->name));
+	if (change == SERF_MEMBER_FAILED && s->measured != NULL)
+		failure_count(s->measured, &s->nodes[index_of(&m->card->address)], now);
 }
 
 static void
 op_event(void *ctx, uint64_t ltime, struct bytes name, struct bytes payload)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 	uint64_t number;
 
 	(void)ltime, (void)payload;
@@ -390,7 +432,7 @@ op_query_seen(void *ctx, uint64_t ltime)
 static void
 op_reconnect(void *ctx, const struct serf_member *m)
 {
-	state_send(ctx, index_of(&m->address), STATE, true);
+	state_send(ctx, index_of(&m->card->address), STATE, true);
 }
 
 static bool
@@ -404,12 +446,12 @@ has_key(const struct keyring *ring, const uint8_t key[KEY_BYTES])
 
 /* The rings of the living have changed at n: it and any other must still read each other. */
 static void
-check_keys(const struct node *n)
+check_keys(const struct host *n)
 {
 	const struct sim *s = n->sim;
 
 	for (unsigned i = 0; i < s->count; i++) {
-		const struct node *other = &s->nodes[i];
+		const struct host *other = &s->nodes[i];
 
 		if (other->swim != NULL &&
 		    (!has_key(&n->ring, other->ring.keys[0].bytes) || !has_key(&other->ring, n->ring.keys[0].bytes)))
@@ -420,7 +462,7 @@ check_keys(const struct node *n)
 static const char *
 op_key(void *ctx, enum serf_key_operation op, struct bytes key, const struct keyring **ring)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 	const char *why = NULL;
 
 	*ring = &n->ring;
@@ -437,7 +479,7 @@ op_key(void *ctx, enum serf_key_operation op, struct bytes key, const struct key
 static void
 op_conflict_lost(void *ctx)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	failed(n->sim, "%s lost its name", n->name);
 }
@@ -475,7 +517,7 @@ static const struct serf_ops serf_ops = {
 /* ---- nodes ---- */
 
 static void
-wake_set(struct sim *s, struct node *n)
+wake_set(struct sim *s, struct host *n)
 {
 	size_t place = n->place;
 	uint64_t wake = n->swim == NULL ? UINT64_MAX : MAX(timers_next(&n->timers), n->paused_until);
@@ -498,17 +540,28 @@ wake_set(struct sim *s, struct node *n)
 }
 
 static void
-node_start(struct sim *s, struct node *n)
+node_start(struct sim *s, struct host *n)
 {
 	static const uint8_t vsn[GOSSIP_VSN_BYTES] = {1, 5, 2, 2, 5, 4};
 	const struct serf_clocks none = {0, 0, 0};
 	struct swim_config swim = swim_config_lan();
 	struct serf_config serf = serf_config_consul();
 	struct swim_address address = address_of(n->index);
-	uint8_t meta[] = {0xff, 0x81, 0xa2, 'd', 'c', 0xa3, 'd', 'c', '1'};
+	/* as long as a client's tags are */
+	static const char meta[] = "\xff\x88\xa2"
+				   "dc\xa3"
+				   "dc1\xa2id\xd9\x24"
+				   "6c0b8a3e-2c57-4f0b-9d8e-6f1f6a0c1b2d\xa4role\xa4node\xa3vsn\xa1"
+				   "2\xa7vsn_max\xa1"
+				   "3\xa7vsn_min\xa1"
+				   "2\xa7segment\xa0\xa5"
+				   "build\xaf"
+				   "1.21.4:1234abcd";
+
+	swim.stream_pings = !s->no_stream_pings;
 
 	n->serf = serf_new(&serf, &serf_ops, n, &n->timers, &none);
-	n->swim = swim_new(&swim, &swim_ops, n, &n->timers, n->name, &address, bytes_of(meta, sizeof meta), vsn);
+	n->swim = swim_new(&swim, &swim_ops, n, &n->timers, n->name, &address, bytes_of(meta, sizeof meta - 1), vsn);
 	coordinates_init(&n->coordinates, op_random, n);
 	serf_start(n->serf, n->swim, s->now);
 	swim_start(n->swim, s->now);
@@ -521,7 +574,7 @@ node_start(struct sim *s, struct node *n)
 }
 
 static void
-node_end(struct sim *s, struct node *n, enum life life)
+node_end(struct sim *s, struct host *n, enum life life)
 {
 	n->life = life;
 	if (n->swim == NULL)
@@ -535,13 +588,13 @@ node_end(struct sim *s, struct node *n, enum life life)
 	wake_set(s, n);
 }
 
-static struct node *
-someone(struct sim *s, enum life life, const struct node *but)
+static struct host *
+someone(struct sim *s, enum life life, const struct host *but)
 {
 	unsigned from = (unsigned)below(s, s->count);
 
 	for (unsigned i = 0; i < s->count; i++) {
-		struct node *n = &s->nodes[(from + i) % s->count];
+		struct host *n = &s->nodes[(from + i) % s->count];
 
 		if (n->life == life && n != but)
 			return n;
@@ -550,9 +603,9 @@ someone(struct sim *s, enum life life, const struct node *but)
 }
 
 static void
-node_join(struct sim *s, struct node *n)
+node_join(struct sim *s, struct host *n)
 {
-	struct node *with = someone(s, ALIVE, n);
+	struct host *with = someone(s, ALIVE, n);
 
 	if (with != NULL)
 		state_send(n, with->index, STATE, true);
@@ -561,14 +614,14 @@ node_join(struct sim *s, struct node *n)
 static void
 on_left(void *ctx, uint64_t now)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	(void)now;
 	n->life = LEFT; /* ended by the loop: its core is at work just now */
 }
 
 static void
-state_take(struct sim *s, struct node *n, const struct packet *p)
+state_take(struct sim *s, struct host *n, const struct packet *p)
 {
 	struct swim_state_progress progress = {0};
 	struct bytes state = buf_bytes(&p->bytes), user, body = {state.data + 1, state.size - 1};
@@ -589,7 +642,7 @@ state_take(struct sim *s, struct node *n, const struct packet *p)
 
 struct part_for {
 	struct sim *sim;
-	struct node *node;
+	struct host *node;
 	struct swim_address from;
 };
 
@@ -604,7 +657,7 @@ on_part(void *ctx, struct bytes message)
 static void
 packet_deliver(struct sim *s, struct packet *p)
 {
-	struct node *n = &s->nodes[p->to];
+	struct host *n = &s->nodes[p->to];
 	struct part_for part = {s, n, address_of(p->from)};
 	struct buf out = BUF_INIT(GOSSIP_PACKET_MAX);
 
@@ -647,7 +700,7 @@ run_to(struct sim *s, uint64_t end)
 		s->now = MAX(s->now, MIN(at, wake));
 		if (at <= wake) {
 			struct packet p = packet_take(s);
-			struct node *n = &s->nodes[p.to];
+			struct host *n = &s->nodes[p.to];
 
 			if (n->swim != NULL && n->paused_until > s->now) {
 				p.at = n->paused_until; /* lies in its socket */
@@ -660,7 +713,7 @@ run_to(struct sim *s, uint64_t end)
 			packet_deliver(s, &p);
 			buf_free(&p.bytes);
 		} else {
-			struct node *n = s->heap[1];
+			struct host *n = s->heap[1];
 
 			timers_run(&n->timers, s->now);
 			if (n->life == LEFT)
@@ -676,7 +729,7 @@ run_to(struct sim *s, uint64_t end)
 
 /* Whether anybody who lives knows that it left: the last one who heard it may be gone itself. */
 static bool
-somebody_heard(const struct sim *s, const struct node *left)
+somebody_heard(const struct sim *s, const struct host *left)
 {
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct serf_member *m =
@@ -692,12 +745,12 @@ static void
 check_views(struct sim *s)
 {
 	for (unsigned i = 0; i < s->count; i++) {
-		const struct node *n = &s->nodes[i];
+		const struct host *n = &s->nodes[i];
 
 		if (n->life != ALIVE)
 			continue;
 		for (unsigned k = 0; k < s->count; k++) {
-			const struct node *other = &s->nodes[k];
+			const struct host *other = &s->nodes[k];
 			const struct serf_member *m = serf_find(n->serf, bytes_str(other->name));
 			enum member_status status = m == NULL ? MEMBER_NONE : m->status;
 
@@ -726,7 +779,7 @@ query_done(void *ctx, size_t acks, size_t responses, uint64_t now)
 static void
 check_events(struct sim *s)
 {
-	struct node *from = someone(s, ALIVE, NULL);
+	struct host *from = someone(s, ALIVE, NULL);
 	char name[16], error[SERF_ERROR_MAX];
 	unsigned number = s->event_count, living = 0;
 	size_t acked = 0;
@@ -772,7 +825,7 @@ sim_init(struct sim *s, uint64_t seed, unsigned count)
 	if (keyring_install(&s->ring, bytes_str("the first key: 0")) != NULL)
 		failed(s, "no first key");
 	for (unsigned i = 0; i < count; i++) {
-		struct node *n = &s->nodes[i];
+		struct host *n = &s->nodes[i];
 
 		n->sim = s;
 		n->index = i;
@@ -800,7 +853,7 @@ sim_free(struct sim *s)
 static void
 chaos_step(struct sim *s)
 {
-	struct node *n;
+	struct host *n;
 
 	switch (below(s, 12)) {
 	case 0:
@@ -923,7 +976,7 @@ key_step(struct sim *s, const char *query, const uint8_t key[KEY_BYTES])
 		    .done = on_confirmations_over,
 		    .ctx = &c,
 		    .relay_factor = (unsigned)below(s, 6)};
-		struct node *from = someone(s, ALIVE, NULL), *asleep = someone(s, ALIVE, from);
+		struct host *from = someone(s, ALIVE, NULL), *asleep = someone(s, ALIVE, from);
 
 		if (asleep != NULL && below(s, 3) == 0) {
 			asleep->paused_until = s->now + below(s, 3 * S);
@@ -1005,38 +1058,137 @@ run_seed(uint64_t seed)
 
 /* ---- figures ---- */
 
+/* All know all, and nobody has anything to tell: as after hours of quiet. */
 static void
-measure(unsigned count, unsigned loss)
+pool_settle(struct sim *s)
+{
+	struct buf user = BUF_INIT(64u << 20), state = BUF_INIT(64u << 20);
+	char error[SWIM_ERROR_MAX];
+	struct bytes theirs;
+	bool join;
+
+	for (unsigned i = 0; i < s->count; i++)
+		node_start(s, &s->nodes[i]);
+	for (unsigned pass = 0; pass < 2;
+	     pass++) /* what the first one learns of each of the others, all of them learn from it */
+		for (unsigned i = 1; i < s->count; i++) {
+			struct host *from = &s->nodes[pass == 0 ? i : 0], *to = &s->nodes[pass == 0 ? 0 : i];
+
+			if (pass == 0 || i == 1) {
+				buf_clear(&user);
+				buf_clear(&state);
+				serf_state_put(from->serf, &user);
+				swim_state_put(from->swim, false, buf_bytes(&user), &state);
+			}
+			if (swim_merge(to->swim, bytes_of(state.data + 1, state.used - 1), &join, &theirs, error,
+				s->now) == -1)
+				failed(s, "%s refuses a state: %s", to->name, error);
+			serf_state_merge(to->serf, theirs, join, s->now);
+			if (pass == 1 || i == s->count - 1)
+				broadcasts_prune(to->swim->queue, 0);
+		}
+	for (unsigned i = 0; i < s->count; i++) {
+		struct host *n = &s->nodes[i];
+
+		/* at any time of their long interval, not all in the seconds after they came */
+		timer_set(&n->timers, &n->swim->push_pull_tick, s->now + below(s, push_pull_interval(n->swim)));
+		wake_set(s, n);
+	}
+	buf_free(&user);
+	buf_free(&state);
+}
+
+static bool
+deaths_are_known(const struct sim *s, unsigned victims)
+{
+	for (unsigned i = 0; i < victims; i++)
+		if (s->measured->deaths[i].seen_by < s->count - victims)
+			return false;
+	return true;
+}
+
+#define QUIET_S 60
+#define DETECTION_S_MAX 300
+
+/* A pool that is quiet for a while; then some members die at once. */
+static void
+measure_round(struct sim *s, struct measured *m, struct measured *idle, unsigned victims)
+{
+	uint64_t died;
+
+	pool_settle(s);
+	run_to(s, s->now + 5 * S);
+	m->wronged = xcalloc(s->count, 1);
+	m->deaths = xcalloc(s->count, sizeof *m->deaths);
+	idle->wronged = m->wronged;
+	idle->deaths = m->deaths;
+	s->measured = idle;
+	run_to(s, s->now + QUIET_S * S);
+	s->measured = m;
+	died = s->now;
+	for (unsigned i = 0; i < victims; i++)
+		node_end(s, &s->nodes[i], DEAD);
+	while (!deaths_are_known(s, victims) && s->now < died + DETECTION_S_MAX * S)
+		run_to(s, s->now + S);
+	for (unsigned i = 0; i < victims; i++) {
+		const struct death *d = &m->deaths[i];
+
+		if (d->seen_by < s->count - victims || m->samples == SAMPLES_MAX) {
+			m->lost++;
+			continue;
+		}
+		m->first_s[m->samples] = (double)(d->first - died) / 1e9;
+		m->last_s[m->samples++] = (double)(d->last - died) / 1e9;
+	}
+	for (unsigned i = 0; i < s->count; i++)
+		m->wronged_count += m->wronged[i];
+	m->living_ns += (s->now - died + QUIET_S * S) * s->count;
+	free(m->wronged);
+	free(m->deaths);
+	s->measured = NULL;
+	sim_free(s);
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* The figures as one line of JSON, for test/bench. */
+static void
+measure(unsigned count, unsigned loss, bool no_stream_pings)
 {
 	static struct sim s;
-	uint64_t began, quiet_packets, quiet_bytes;
+	struct measured m = {0}, idle = {0};
+	unsigned victims = 1 + count / 500, rounds = MIN(MAX(4000 / count, 1u), 40u);
+	double seconds = (double)rounds * QUIET_S * count;
 
-	sim_init(&s, 1, count);
-	for (unsigned i = 0; i < count; i++) {
-		node_start(&s, &s.nodes[i]);
-		if (i > 0)
-			state_send(&s.nodes[i], (unsigned)below(&s, i), STATE, true);
-		if (i % 50 == 49)
-			run_to(&s, s.now + S);
+	if (count < 3 || count > SWIM_MEMBERS_MAX) {
+		fprintf(stderr, "a pool of 3 to %d members\n", SWIM_MEMBERS_MAX);
+		exit(2);
 	}
-	run_to(&s, s.now + 60 * S);
-	s.loss = loss * 10;
-	s.false_failures = s.packets_sent = s.bytes_sent = 0;
-	began = s.now;
-	run_to(&s, s.now + 60 * S);
-	quiet_packets = s.packets_sent;
-	quiet_bytes = s.bytes_sent;
-	s.measuring = true;
-	s.victim = count / 2;
-	began = s.now;
-	node_end(&s, &s.nodes[s.victim], DEAD);
-	run_to(&s, s.now + 90 * S);
-	printf(
-	    "# %u members, %u%% loss: dead member failed for the first after %.1f s, for the last after %.1f s (%u of "
-	    "%u); false failures in 150 s: %" PRIu64 "; per member and second: %.1f packets, %.0f bytes\n",
-	    count, loss, (double)(s.first_seen - began) / 1e9, (double)(s.last_seen - began) / 1e9, s.seen_by,
-	    count - 1, s.false_failures, (double)quiet_packets / 60 / count, (double)quiet_bytes / 60 / count);
-	sim_free(&s);
+	for (unsigned i = 1; i <= rounds; i++) {
+		sim_init(&s, i, count);
+		s.no_stream_pings = no_stream_pings;
+		s.loss = loss * 10;
+		measure_round(&s, &m, &idle, victims);
+	}
+	qsort(m.first_s, m.samples, sizeof *m.first_s, by_size);
+	qsort(m.last_s, m.samples, sizeof *m.last_s, by_size);
+	printf("{\"members\": %u, \"loss\": %u, \"stream_pings\": %s, \"deaths\": %zu, \"missed\": %zu", count, loss,
+	    no_stream_pings ? "false" : "true", m.samples, m.lost);
+	if (m.samples > 0)
+		printf(", \"first_median_s\": %.1f, \"first_max_s\": %.1f, \"all_median_s\": %.1f, \"all_max_s\": %.1f",
+		    m.first_s[m.samples / 2], m.first_s[m.samples - 1], m.last_s[m.samples / 2],
+		    m.last_s[m.samples - 1]);
+	printf(", \"member_hours\": %.1f, \"suspicions\": %" PRIu64 ", \"wronged\": %" PRIu64
+	       ", \"believed\": %" PRIu64,
+	    (double)m.living_ns / 3.6e12, m.suspicions + idle.suspicions, m.wronged_count, m.failures + idle.failures);
+	printf(", \"packets_per_s\": %.2f, \"packet_bytes_per_s\": %.0f, \"stream_bytes_per_s\": %.0f}\n",
+	    (double)idle.packets / seconds, (double)idle.packet_bytes / seconds, (double)idle.stream_bytes / seconds);
 }
 
 int
@@ -1047,8 +1199,9 @@ main(int argc, char **argv)
 	clock_t start = clock();
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc == 4 && strcmp(argv[1], "measure") == 0) {
-		measure((unsigned)strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
+	if (argc >= 4 && strcmp(argv[1], "measure") == 0) {
+		measure((unsigned)strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10),
+		    argc == 5 && strcmp(argv[4], "udp") == 0);
 		return 0;
 	}
 	if (argc == 2) {

@@ -19,13 +19,15 @@
 #define OTHER_ID "22222222-0000-0000-0000-000000000000"
 
 static uint8_t metas[8][GOSSIP_META_MAX];
-static size_t metas_used;
+static struct swim_card cards[8];
+static size_t cards_used;
 
 static struct swim_member
 member(const char *name, ...)
 {
 	struct buf tags = BUF_INIT(4096), meta = BUF_INIT(4096);
-	struct swim_member m = {.name = name, .state = GOSSIP_STATE_ALIVE};
+	struct swim_card *says = &cards[cards_used];
+	struct swim_member m = {.card = says, .state = GOSSIP_STATE_ALIVE};
 	const char *key;
 	uint32_t count = 0;
 	va_list args;
@@ -37,8 +39,8 @@ member(const char *name, ...)
 	va_end(args);
 	mp_close(&tags, place, count);
 	assert_int_equal(serf_meta_put(buf_bytes(&tags), &meta), 0);
-	memcpy(metas[metas_used], meta.data, meta.used);
-	m.meta = bytes_of(metas[metas_used++], meta.used);
+	memcpy(metas[cards_used], meta.data, meta.used);
+	*says = (struct swim_card){.name = name, .meta = bytes_of(metas[cards_used++], meta.used)};
 	buf_free(&tags);
 	buf_free(&meta);
 	return m;
@@ -47,7 +49,7 @@ member(const char *name, ...)
 static struct admit
 pool(bool wan)
 {
-	metas_used = 0;
+	cards_used = 0;
 	return (struct admit){.wan = wan, .name = "me", .datacenter = "dc1", .id = OWN_ID};
 }
 

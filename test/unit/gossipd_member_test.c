@@ -38,16 +38,15 @@ assert_member(const char *text, bool wan, const char *json)
 	struct conf *c = conf_of(text);
 	struct buf meta = BUF_INIT(4096), wire = BUF_INIT(16384), shown = BUF_INIT(16384);
 	struct self s;
-	struct serf_member m = {.status = MEMBER_ALIVE};
+	struct swim_card says;
+	struct serf_member m = {.card = &says, .status = MEMBER_ALIVE};
 	const char *why;
 	struct mp in;
 
 	assert_int_equal(self_init(&s, c, wan, &why), 0);
 	assert_int_equal(self_meta_put(&s, &meta), 0);
-	m.name = s.name;
-	m.address = s.address;
-	m.meta = buf_bytes(&meta);
-	memcpy(m.vsn, self_vsn, sizeof m.vsn);
+	says = (struct swim_card){.name = s.name, .address = s.address, .meta = buf_bytes(&meta)};
+	memcpy(says.vsn, self_vsn, sizeof says.vsn);
 	member_encode(&m, &wire);
 	in = mp_of(buf_bytes(&wire));
 	assert_int_equal(schema_to_json(&member_schema, &in, &shown, 0), 0);
