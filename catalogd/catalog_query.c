@@ -1,10 +1,11 @@
 /*
  * catalog_query.c - answers of Catalog.* (contract: query.h; indexes and what wakes: http-api.md 4.1; contents: 12)
  *
- * near and merge-central-config change nothing yet: there are no coordinates and no config entries.
+ * merge-central-config changes nothing yet: there are no config entries.
  */
 #include <stdlib.h>
 
+#include "near.h"
 #include "select.h"
 
 int
@@ -28,6 +29,7 @@ catalog_list_nodes(struct query *q)
 		(void)select_next(&l);
 	}
 	store_scan_end(&c);
+	near_sort(&l, args.source);
 	select_close(&l);
 	return select_end(&l);
 }
@@ -310,6 +312,7 @@ catalog_service_nodes(struct query *q)
 		put_instances_at(q, &args, &l);
 	else
 		put_named_instances(q, &args, &l);
+	near_sort(&l, args.source);
 	select_close(&l);
 	return select_end(&l);
 }

@@ -22,6 +22,7 @@ struct publish;
 struct remote;
 struct members;
 struct gossip;
+struct coordinate_updates;
 
 struct catalogd {
 	struct daemon *daemon;
@@ -41,6 +42,7 @@ struct catalogd {
 	struct remote *remote;   /* other nodes */
 	struct members *members; /* of the LAN pool */
 	struct gossip *gossip;
+	struct coordinate_updates *coordinates;
 };
 
 /* main.c: opens the store, making it again if it is not to be trusted. 0 or -1, logged. */

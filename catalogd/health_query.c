@@ -3,6 +3,7 @@
  *
  * An element of health/service is the concatenation of three kinds of stored records: nothing is decoded that is not asked about.
  */
+#include "near.h"
 #include "select.h"
 
 /* HealthFilterType of the request. */
@@ -185,6 +186,7 @@ health_service_nodes(struct query *q)
 		put_connect(q, &h, nodes_fold(q->region, args.service_name));
 	else
 		put_plain(q, &h, nodes_fold(q->region, args.service_name));
+	near_sort(&h.list, args.source);
 	select_close(&h.list);
 	return end_elements(&h);
 }
@@ -317,6 +319,7 @@ health_service_checks(struct query *q)
 		query_index(q, store_index(q->txn, bytes_str("checks")));
 	}
 	put_led_checks(&l, STORE_CHECK_SERVICES, CATALOG_KEY(q->region, name), args.node_meta_filters);
+	near_sort(&l, args.source);
 	select_close(&l);
 	return select_end(&l);
 }
@@ -341,6 +344,7 @@ health_checks_in_state(struct query *q)
 		query_watch(q, WATCH_STATE, state);
 		put_led_checks(&l, STORE_CHECK_STATES, CATALOG_KEY(q->region, state), args.node_meta_filters);
 	}
+	near_sort(&l, args.source);
 	select_close(&l);
 	return select_end(&l);
 }

@@ -5,6 +5,7 @@
  */
 #include "archive.h"
 #include "catalogd.h"
+#include "coordinate_updates.h"
 #include "daemon.h"
 #include "duration.h"
 #include "gossip.h"
@@ -52,6 +53,7 @@ start(struct daemon *d)
 		c->watch = watch_new(c->loop, serve_run, c);
 		c->remote = remote_new(c);
 		c->gossip = gossip_new(c);
+		c->coordinates = coordinate_updates_new(c);
 		daemon_ready(d);
 		return 0;
 	}
@@ -72,6 +74,7 @@ start(struct daemon *d)
 	if (rpcport_open(c) == -1)
 		return -1;
 	c->gossip = gossip_new(c);
+	c->coordinates = coordinate_updates_new(c);
 	store_started(c->store);
 	daemon_ready(d);
 	return 0;
@@ -94,6 +97,7 @@ stop(struct daemon *d, bool leave)
 	struct catalogd *c = daemon_state(d);
 
 	(void)leave;
+	coordinate_updates_free(c->coordinates);
 	gossip_free(c->gossip);
 	remote_free(c->remote);
 	if (!c->server) {

@@ -6,6 +6,7 @@
  * before anything is changed.
  */
 #include "catalog.h"
+#include "coordinate.h"
 #include "session.h"
 
 static const struct bytes kind_check = {(const uint8_t *)"c", 1};
@@ -286,6 +287,7 @@ catalog_delete_node(struct apply *a, struct bytes fold)
 	if (!catalog_copy_node(a->txn, key, a->region, &old))
 		return;
 	session_node_removed(a, fold);
+	coordinate_node_removed(a, fold);
 	for (store_scan(&c, a->txn, STORE_SERVICES, key); store_next(&c);) {
 		struct bytes rest = bytes_of(c.key.data + key.size, c.key.size - key.size);
 

@@ -144,6 +144,8 @@ MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 	R("Health.NodeChecks", health_node_checks)                                                                     \
 	R("Health.ServiceChecks", health_service_checks)                                                               \
 	R("Health.ChecksInState", health_checks_in_state)                                                              \
+	R("Coordinate.ListNodes", coordinate_list_nodes)                                                               \
+	R("Coordinate.Node", coordinate_node)                                                                          \
 	R("Internal.NodeInfo", internal_node_info)                                                                     \
 	R("Internal.NodeDump", internal_node_dump)                                                                     \
 	R("Internal.ServiceDump", internal_service_dump)
@@ -153,7 +155,8 @@ MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 	W("Session.Apply", session_write)                                                                              \
 	W("Session.Renew", session_renew_write)                                                                        \
 	W("Catalog.Register", nodes_register_write)                                                                    \
-	W("Catalog.Deregister", nodes_deregister_write)
+	W("Catalog.Deregister", nodes_deregister_write)                                                                \
+	W("Coordinate.Update", coordinate_update_write)
 
 #define ENDPOINT_READ_PROTOTYPE(method, function) query_fn function;
 #define ENDPOINT_WRITE_PROTOTYPE(method, function) write_fn function;

@@ -51,7 +51,7 @@ void
 select_begin(struct select *l)
 {
 	l->place = mp_open_array(l->q->out);
-	l->mark = l->q->out->used;
+	l->start = l->mark = l->q->out->used;
 }
 
 bool

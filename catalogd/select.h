@@ -30,6 +30,7 @@ struct select {
 	struct query *q;
 	struct filter *filter; /* NULL: all stay */
 	size_t place;
+	size_t start; /* of the first element */
 	size_t mark;
 	uint32_t count;
 	bool failed; /* the filter could not be evaluated: select_end says so */

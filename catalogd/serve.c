@@ -19,6 +19,7 @@
 #include "leader.h"
 #include "log.h"
 #include "mem.h"
+#include "pools.h"
 #include "proposals.h"
 #include "publish.h"
 #include "query.h"
@@ -552,10 +553,6 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 	L("PreparedQuery.Explain")                                                                                     \
 	L("PreparedQuery.Execute")                                                                                     \
 	L("PreparedQuery.ExecuteRemote")                                                                               \
-	L("Coordinate.Update")                                                                                         \
-	L("Coordinate.ListNodes")                                                                                      \
-	L("Coordinate.Node")                                                                                           \
-	L("Coordinate.ListDatacenters")                                                                                \
 	L("Catalog.ServiceList")                                                                                       \
 	L("Catalog.GatewayServices")                                                                                   \
 	L("Catalog.VirtualIPForService")                                                                               \
@@ -586,8 +583,6 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 	L("Internal.GatewayIntentions")                                                                                \
 	L("Internal.IntentionUpstreams")                                                                               \
 	L("Internal.CatalogOverview")                                                                                  \
-	L("Internal.EventFire")                                                                                        \
-	L("Internal.KeyringOperation")                                                                                 \
 	L("Operator.RaftRemovePeerByAddress")                                                                          \
 	L("Operator.RaftRemovePeerByID")                                                                               \
 	L("Operator.TransferLeader")                                                                                   \
@@ -633,9 +628,11 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINTS_WRITE(ENDPOINT_ROW)
 					       LATER_METHODS(LATER_ROW){"Status.Ping", handle_ping},
     {"Status.Leader", stats_status_leader}, {"Status.Peers", stats_status_peers},
-    {"Catalog.ListDatacenters", stats_list_datacenters}, {"Operator.RaftGetConfiguration", stats_raft_configuration},
-    {"Subscribe", handle_subscribe}, {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page},
-    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot}};
+    {"Catalog.ListDatacenters", stats_list_datacenters}, {"Coordinate.ListDatacenters", pools_list_datacenters},
+    {"Internal.EventFire", pools_event_fire}, {"Internal.KeyringOperation", pools_keyring_operation},
+    {"Operator.RaftGetConfiguration", stats_raft_configuration}, {"Subscribe", handle_subscribe},
+    {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page}, {"Store.Ping", handle_store_ping},
+    {"Store.Snapshot", handle_snapshot}};
 const size_t serve_method_count = COUNTOF(serve_methods);
 struct ipc_service serve_remote_service = {serve_methods, COUNTOF(serve_methods) - LOCAL_METHODS, NULL};
 

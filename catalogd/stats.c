@@ -2,7 +2,7 @@
  * stats.c - what this server says of itself (contract: stats.h; facts: http-api.md 11.1, 14, 17.1; caller: serve.c's table)
  *
  * What raftd knows is asked of raftd when the question comes; the answer has no more to do with this process than that it passes
- * through. A question lives in struct asked until it is answered or whoever asked is gone.
+ * through (neighbour.h).
  */
 #include "stats.h"
 
@@ -14,6 +14,7 @@
 #include "frame.h"
 #include "leader.h"
 #include "mem.h"
+#include "neighbour.h"
 #include "raftlog.h"
 #include "remote.h"
 #include "session_timer.h"
@@ -22,12 +23,6 @@
 
 #define RAFTD_TIMEOUT_MS 2000
 #define SERVERS_MAX 1000
-
-struct asked {
-	struct catalogd *c;
-	struct ipc_stream *stream;
-	struct ipc_call *call;
-};
 
 static bool
 datacenter_is_ours(struct ipc_stream *s, struct bytes args, const struct catalogd *c)
@@ -45,36 +40,12 @@ datacenter_is_ours(struct ipc_stream *s, struct bytes args, const struct catalog
 }
 
 static void
-on_asker_ended(struct ipc_stream *s, void *ctx)
-{
-	struct asked *a = ctx;
-
-	(void)s;
-	ipc_cancel(a->call);
-	free(a);
-}
-
-static void
 raftd_ask(struct catalogd *c, struct ipc_stream *s, const char *method, ipc_answer_cb *cb)
 {
-	struct asked *a = xcalloc(1, sizeof *a);
-
-	a->c = c;
-	a->stream = s;
-	a->call = ipc_call(daemon_peer(a->c->daemon, "raftd"), method, bytes_of(NULL, 0),
-	    &(struct ipc_call_options){.timeout_ms = RAFTD_TIMEOUT_MS, .flags = IPC_RESEND}, cb, a);
-	ipc_stream_watch(s, on_asker_ended, NULL, a);
-}
-
-/* The stream, whose question is over. */
-static struct ipc_stream *
-asked_end(struct asked *a)
-{
-	struct ipc_stream *s = a->stream;
-
-	ipc_stream_watch(s, NULL, NULL, NULL);
-	free(a);
-	return s;
+	neighbour_ask(c, s,
+	    &(struct neighbour_ask){
+		.peer = "raftd", .method = method, .timeout_ms = RAFTD_TIMEOUT_MS, .flags = IPC_RESEND},
+	    cb);
 }
 
 /* ---- Status.*, Catalog.ListDatacenters ---- */
@@ -102,7 +73,7 @@ stats_status_leader(struct ipc_stream *s, struct bytes args, void *ctx)
 static void
 on_peers(void *ctx, const struct ipc_answer *answer)
 {
-	struct ipc_stream *s = asked_end(ctx);
+	struct ipc_stream *s = neighbour_end(ctx).stream;
 	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
 	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
 	uint32_t count = answer->status == IPC_OK && mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
@@ -151,15 +122,15 @@ stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
 static void
 on_configuration(void *ctx, const struct ipc_answer *answer)
 {
-	struct asked *a = ctx;
-	struct catalogd *c = a->c;
+	struct neighbour_asker asker = neighbour_end(ctx);
+	struct catalogd *c = asker.c;
 	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
 	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
 	uint32_t count = mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
 	const char *own_id = conf_str(daemon_conf(c->daemon), "node_id", "");
 
 	if (answer->status != IPC_OK) {
-		ipc_fail(asked_end(a), 0, "No cluster leader");
+		ipc_fail(asker.stream, 0, "No cluster leader");
 		return;
 	}
 	mp_put_map(&body, 2);
@@ -179,7 +150,7 @@ on_configuration(void *ctx, const struct ipc_answer *answer)
 		mp_put_kv_uint(&body, "LastIndex", own ? leader_sampled_index(c->leader) : 0);
 	}
 	mp_put_kv_uint(&body, "Index", 0);
-	ipc_reply(asked_end(a), buf_bytes(&body));
+	ipc_reply(asker.stream, buf_bytes(&body));
 	buf_free(&body);
 }
 
@@ -206,8 +177,8 @@ put_number(struct buf *body, const char *key, uint64_t value)
 static void
 on_raft_stats(void *ctx, const struct ipc_answer *answer)
 {
-	struct asked *a = ctx;
-	struct catalogd *c = a->c;
+	struct neighbour_asker asker = neighbour_end(ctx);
+	struct catalogd *c = asker.c;
 	const struct raftlog_status *status = raftlog_status(c->raftlog);
 	const struct conf *conf = daemon_conf(c->daemon);
 	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
@@ -245,7 +216,7 @@ on_raft_stats(void *ctx, const struct ipc_answer *answer)
 	put_number(&body, "parked_groups", watch_groups(c->watch));
 	put_number(&body, "waiting_writes", raftlog_waiting(c->raftlog));
 	put_number(&body, "session_timers", session_timers_count(c->session_timers));
-	ipc_reply(asked_end(a), buf_bytes(&body));
+	ipc_reply(asker.stream, buf_bytes(&body));
 	buf_free(&body);
 }
 

@@ -14,8 +14,8 @@
 #include "ipc.h"
 
 enum watch_kind {
-	WATCH_ALL,         /* name "": touched when the whole state was replaced; wakes everybody */
-	WATCH_TABLE,       /* any change in a table as Consul counts it: "nodes" "services" "checks" "sessions" "kvs" */
+	WATCH_ALL, /* name "": touched when the whole state was replaced; wakes everybody */
+	WATCH_TABLE, /* any change in a table as Consul counts it: "nodes" "services" "checks" "sessions" "kvs" "coordinates" */
 	WATCH_KEY,         /* one KV key; touching it also wakes WATCH_PREFIX of its prefixes */
 	WATCH_PREFIX,      /* all KV keys that begin with name; watched, never touched by itself */
 	WATCH_SESSION,     /* one session ID */
@@ -26,6 +26,7 @@ enum watch_kind {
 	WATCH_CHECKS,      /* the checks of a service name (name folded) */
 	WATCH_STATE,       /* the checks in a status: "passing" "warning" "critical" */
 	WATCH_CONNECT,     /* instances that health/connect/NAME would find, their nodes and checks */
+	WATCH_COORDINATE,  /* the network coordinates of a node (name folded) */
 	WATCH_KIND_COUNT
 };
 

@@ -468,4 +468,59 @@ SCHEMA_DECLARE(session_specific_request, SESSION_SPECIFIC_REQUEST_FIELDS)
 	F(LIST, "Sessions", sessions, FIELD_NONNULL, &session_schema, NULL, "") QUERY_META_FIELDS(F)
 INDEXED(indexed_sessions, INDEXED_SESSIONS_FIELDS)
 
+/* ---- coordinates ---- */
+
+#define COORDINATE_FIELDS(F)                                                                                           \
+	F(ANY, "Vec", vec, 0, NULL, NULL, "8 numbers, seconds")                                                        \
+	F(FLOAT, "Error", error, 0, NULL, NULL, "how much to trust it, 1.5 at the start")                              \
+	F(FLOAT, "Adjustment", adjustment, 0, NULL, NULL, "seconds")                                                   \
+	F(FLOAT, "Height", height, 0, NULL, NULL, "seconds")
+SCHEMA_DECLARE(coordinate, COORDINATE_FIELDS)
+
+#define NODE_COORDINATE_FIELDS(F)                                                                                      \
+	F(STR, "Node", node, 0, NULL, NULL, "in the map of a datacenter without its name")                             \
+	F(STR, "Segment", segment, 0, NULL, NULL, "")                                                                  \
+	F(STRUCT, "Coord", coord, 0, &coordinate_schema, NULL, "")
+SCHEMA_DECLARE(node_coordinate, NODE_COORDINATE_FIELDS) /* Coordinate */
+
+#define INDEXED_COORDINATES_FIELDS(F)                                                                                  \
+	F(LIST, "Coordinates", coordinates, FIELD_NONNULL, &node_coordinate_schema, NULL, "") QUERY_META_FIELDS(F)
+INDEXED(indexed_coordinates, INDEXED_COORDINATES_FIELDS)
+
+#define DATACENTER_MAP_FIELDS(F)                                                                                       \
+	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
+	F(STR, "AreaID", area, 0, NULL, NULL, "wan")                                                                   \
+	F(LIST, "Coordinates", coordinates, FIELD_NONNULL, &node_coordinate_schema, NULL, "of its servers")
+SCHEMA_DECLARE(datacenter_map, DATACENTER_MAP_FIELDS)
+
+#define COORDINATE_UPDATE_REQUEST_FIELDS(F)                                                                            \
+	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
+	F(STR, "Node", node, 0, NULL, NULL, "")                                                                        \
+	F(STR, "Segment", segment, 0, NULL, NULL, "")                                                                  \
+	F(PTR, "Coord", coord, 0, &coordinate_schema, NULL, "")                                                        \
+	WRITE_REQUEST_FIELDS(F)
+SCHEMA_DECLARE(coordinate_update_request, COORDINATE_UPDATE_REQUEST_FIELDS)
+
+#define COORDINATE_BATCH_FIELDS(F) F(LIST, "Updates", updates, 0, &node_coordinate_schema, NULL, "log entry")
+SCHEMA_DECLARE(coordinate_batch, COORDINATE_BATCH_FIELDS)
+
+/* ---- what a server does for others in its gossip pools ---- */
+
+#define EVENT_FIRE_REQUEST_FIELDS(F)                                                                                   \
+	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
+	F(STR, "Name", name, 0, NULL, NULL, "of the user event")                                                       \
+	F(BYTES, "Payload", payload, 0, NULL, NULL, "as it goes over the wire: who fires it has made it")              \
+	QUERY_OPTIONS_FIELDS(F)
+SCHEMA_DECLARE(event_fire_request, EVENT_FIRE_REQUEST_FIELDS)
+
+#define KEYRING_REQUEST_FIELDS(F)                                                                                      \
+	F(STR, "Operation", operation, 0, NULL, NULL, "list, install, use, remove")                                    \
+	F(STR, "Key", key, 0, NULL, NULL, "base64; not for list")                                                      \
+	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
+	F(BOOL, "Forwarded", forwarded, 0, NULL, NULL, "by a server of another datacenter: the LAN pool alone")        \
+	F(UINT, "RelayFactor", relay_factor, 0, NULL, NULL, "through how many others answers come too, 0 to 5")        \
+	F(BOOL, "LocalOnly", local_only, 0, NULL, NULL, "list: the LAN pool alone")                                    \
+	QUERY_OPTIONS_FIELDS(F)
+SCHEMA_DECLARE(keyring_request, KEYRING_REQUEST_FIELDS)
+
 #endif

@@ -4,7 +4,6 @@
 #include "structs_gossip.h"
 
 SCHEMA_DEFINE(member, "Member", MEMBER_FIELDS, 0)
-SCHEMA_DEFINE(coordinate, "Coordinate", COORDINATE_FIELDS, 0)
 SCHEMA_DEFINE(gossip_members_request, "GossipMembersRequest", GOSSIP_MEMBERS_REQUEST_FIELDS, 0)
 SCHEMA_DEFINE(gossip_members, "GossipMembers", GOSSIP_MEMBERS_FIELDS, 0)
 SCHEMA_DEFINE(gossip_self, "GossipSelf", GOSSIP_SELF_FIELDS, 0)

@@ -21,7 +21,7 @@
 #ifndef COMMON_STRUCTS_GOSSIP_H
 #define COMMON_STRUCTS_GOSSIP_H
 
-#include "schema.h"
+#include "structs.h"
 
 enum member_status { MEMBER_NONE, MEMBER_ALIVE, MEMBER_LEAVING, MEMBER_LEFT, MEMBER_FAILED };
 
@@ -38,13 +38,6 @@ enum member_status { MEMBER_NONE, MEMBER_ALIVE, MEMBER_LEAVING, MEMBER_LEFT, MEM
 	F(UINT, "DelegateMax", delegate_max, FIELD_BITS8, NULL, NULL, "to")                                            \
 	F(UINT, "DelegateCur", delegate_cur, FIELD_BITS8, NULL, NULL, "spoken")
 SCHEMA_DECLARE(member, MEMBER_FIELDS)
-
-#define COORDINATE_FIELDS(F)                                                                                           \
-	F(ANY, "Vec", vec, 0, NULL, NULL, "8 numbers, seconds")                                                        \
-	F(FLOAT, "Error", error, 0, NULL, NULL, "how much to trust it, 1.5 at the start")                              \
-	F(FLOAT, "Adjustment", adjustment, 0, NULL, NULL, "seconds")                                                   \
-	F(FLOAT, "Height", height, 0, NULL, NULL, "seconds")
-SCHEMA_DECLARE(coordinate, COORDINATE_FIELDS)
 
 #define GOSSIP_MEMBERS_REQUEST_FIELDS(F)                                                                               \
 	F(BOOL, "WAN", wan, 0, NULL, NULL, "the WAN pool")                                                             \

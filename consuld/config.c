@@ -303,6 +303,7 @@ set_defaults(struct config *c)
 	    {"gossip_wan.probe_interval", "100ms"},
 	    {"gossip_wan.probe_timeout", "100ms"},
 	    {"gossip_wan.suspicion_mult", "3"},
+	    {"consuld.coordinate_period_ms", "100"},
 	    {"consuld.dev", "true"},
 	};
 
@@ -548,6 +549,20 @@ void
 config_set_servers(struct config *c, const char *servers)
 {
 	config_set_str(c, "consuld.servers", servers);
+}
+
+static void
+set_number(struct config *c, const char *key, uint64_t value)
+{
+	if (value > 0)
+		config_set_str(c, key, region_printf(c->region, "%llu", (unsigned long long)value));
+}
+
+void
+config_set_coordinates(struct config *c, uint64_t interval_ms, uint64_t period_ms)
+{
+	set_number(c, "consuld.coordinate_interval_ms", interval_ms);
+	set_number(c, "consuld.coordinate_period_ms", period_ms);
 }
 
 void

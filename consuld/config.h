@@ -61,6 +61,8 @@ MUST_USE int config_prepare(struct config *c, struct config_error *e);
 void config_set_run_dir(struct config *c, const char *run_dir);
 /* What consuld.conf says of servers: for catalogd. */
 void config_set_servers(struct config *c, const char *servers);
+/* Likewise of network coordinates; 0: not a word. */
+void config_set_coordinates(struct config *c, uint64_t interval_ms, uint64_t period_ms);
 /* Sets one of our own computed keys from consuld.conf ("consuld.catalog_map_size"). */
 void config_set_own(struct config *c, const char *name, const char *value);
 

@@ -49,7 +49,7 @@ const struct param params[] = {
 {"max_query_time", "max-query-time", PARAM_DURATION, "600s", NONE, 0, C|H, NULL, "Cap of the wait time of a blocking query."},
 {"discovery_max_stale", NULL, PARAM_DURATION, "0s", NONE, 0, H, NULL, "Over 0: discovery endpoints answer stale by default, up to this age."},
 {"translate_wan_addrs", NULL, PARAM_BOOL, "false", NONE, 0, H|D, NULL, "Answer nodes of other datacenters by their WAN address."},
-{"disable_coordinates", NULL, PARAM_BOOL, "false", NONE, 0, H|G, NULL, "No network coordinates."},
+{"disable_coordinates", NULL, PARAM_BOOL, "false", NONE, 0, C|H|G, NULL, "No network coordinates."},
 {"enable_central_service_config", NULL, PARAM_BOOL, "true", NONE, 0, 0, NULL, "Merge central configuration into registrations."},
 {"use_streaming_backend", NULL, PARAM_BOOL, "true", NONE, 0, S, NULL, "Health queries by subscription."},
 {"rpc.enable_streaming", NULL, PARAM_BOOL, NULL, NONE, 0, S, NULL, "Servers offer subscriptions. Unset: true on servers."},
@@ -428,6 +428,8 @@ ALIAS("http_api_response_headers", PARAM_MAP, "http_config.response_headers"),
 {"consuld.catalog_map_size", NULL, PARAM_STR, "1099511627776", NONE, PARAM_DERIVED, C, NULL, "Bytes of address space reserved for the store."},
 {"consuld.catalog_reserve", NULL, PARAM_STR, "67108864", NONE, PARAM_DERIVED, C, NULL, "Free bytes on disk under which writes are refused."},
 {"consuld.servers", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, C, NULL, "Addresses of servers that consuld.conf names, for clients."},
+{"consuld.coordinate_interval_ms", NULL, PARAM_INT, "15000", NONE, PARAM_DERIVED, C, NULL, "Least time between two updates of this node's coordinate."},
+{"consuld.coordinate_period_ms", NULL, PARAM_INT, "5000", NONE, PARAM_DERIVED, C, NULL, "How often the leader writes the coordinates it was told of."},
 {"consuld.state_dir", NULL, PARAM_STR, "", NONE, PARAM_DERIVED, K|G, NULL, "Where checkd and gossipd keep state; empty: nowhere."},
 };
 /* clang-format on */

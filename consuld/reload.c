@@ -280,6 +280,7 @@ reload_begin(struct suite *s, struct waiter *waiters)
 	}
 	config_set_run_dir(r->next, rundir_path(s->rundir));
 	config_set_servers(r->next, s->table->servers);
+	config_set_coordinates(r->next, s->table->coordinate_interval_ms, s->table->coordinate_period_ms);
 	r->generation = s->generation + 1;
 	if (rundir_write(s->rundir, r->next, r->generation, suite_own_file, s, error) == -1) {
 		r->error = xstrdup(error);

@@ -214,6 +214,7 @@ start_suite(struct suite *s, char error[START_ERROR_MAX])
 		return -1;
 	config_set_run_dir(s->config, rundir_path(s->rundir));
 	config_set_servers(s->config, s->table->servers);
+	config_set_coordinates(s->config, s->table->coordinate_interval_ms, s->table->coordinate_period_ms);
 	if (owner_run_dir(s->table, error) == -1 ||
 	    owner_state_dirs(s->table, s->config, config_bool(s->config, "server"), error) == -1)
 		return -1;

@@ -20,6 +20,7 @@
 #include "net.h"
 
 #define START_MS_DEFAULT (10 * 60 * 1000)
+#define COORDINATE_MS_MAX (24 * 3600 * 1000)
 
 static const struct {
 	const char *name;
@@ -308,6 +309,10 @@ take_root(const config_setting_t *root, struct table *t, char error[TABLE_ERROR_
 			result = take_text(s, &t->group, error);
 		} else if (strcmp(key, "servers") == 0) {
 			result = take_servers(s, &t->servers, error);
+		} else if (strcmp(key, "coordinate_interval_ms") == 0) {
+			result = take_number(s, 1, COORDINATE_MS_MAX, &t->coordinate_interval_ms, error);
+		} else if (strcmp(key, "coordinate_period_ms") == 0) {
+			result = take_number(s, 1, COORDINATE_MS_MAX, &t->coordinate_period_ms, error);
 		} else if (strcmp(key, "daemons") == 0) {
 			result = take_rows(s, t, error);
 		} else if (strcmp(key, "supervise") == 0) {

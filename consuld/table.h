@@ -35,6 +35,8 @@ struct table {
 	char *group;   /* of the run directory and its sockets */
 	char *
 	    servers; /* addresses of servers, ADDRESS:PORT, separated by spaces: for a client that has no members to learn them from */
+	/* Of network coordinates, 0: the default: least time between two updates of ours, and how often the leader writes them. */
+	uint64_t coordinate_interval_ms, coordinate_period_ms;
 	bool external; /* somebody else (systemd) starts the daemons */
 	size_t count;
 	struct table_row rows[TABLE_ROWS_MAX];

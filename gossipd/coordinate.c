@@ -41,67 +41,23 @@ coordinates_init(struct coordinates *c, uint64_t (*random)(void *ctx, uint64_t b
 	coordinate_origin(&c->own);
 }
 
-static bool
-is_valid(const struct coordinate_point *p)
-{
-	bool valid = isfinite(p->error) && isfinite(p->adjustment) && isfinite(p->height);
-
-	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
-		valid &= isfinite(p->vec[i]);
-	return valid;
-}
-
-static double
-norm(const double v[COORDINATE_DIMENSIONS])
-{
-	double sum = 0;
-
-	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
-		sum += v[i] * v[i];
-	return sqrt(sum);
-}
-
-static void
-difference(const struct coordinate_point *a, const struct coordinate_point *b, double out[COORDINATE_DIMENSIONS])
-{
-	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
-		out[i] = a->vec[i] - b->vec[i];
-}
-
-static double
-raw_distance(const struct coordinate_point *a, const struct coordinate_point *b)
-{
-	double v[COORDINATE_DIMENSIONS];
-
-	difference(a, b, v);
-	return norm(v) + a->height + b->height;
-}
-
-double
-coordinate_distance(const struct coordinate_point *a, const struct coordinate_point *b)
-{
-	double raw = raw_distance(a, b), adjusted = raw + a->adjustment + b->adjustment;
-
-	return trunc((adjusted > 0 ? adjusted : raw) * 1e9) / 1e9;
-}
-
 /* From b towards a, of length 1; some direction if they are at the same place. Returns how far they are apart (0 then). */
 static double
 direction(struct coordinates *c, const struct coordinate_point *a, const struct coordinate_point *b,
     double out[COORDINATE_DIMENSIONS])
 {
-	double length;
+	double length = coordinate_point_difference(a, b, out), sum = 0;
 
-	difference(a, b, out);
-	length = norm(out);
 	if (length > ZERO) {
 		for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
 			out[i] *= 1.0 / length;
 		return length;
 	}
-	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
+	for (int i = 0; i < COORDINATE_DIMENSIONS; i++) {
 		out[i] = (double)c->random(c->random_ctx, UINT64_C(1) << 53) / (double)(UINT64_C(1) << 53) - 0.5;
-	length = norm(out);
+		sum += out[i] * out[i];
+	}
+	length = sqrt(sum);
 	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
 		out[i] = length > ZERO ? out[i] / length : i == 0;
 	return 0;
@@ -122,7 +78,7 @@ push(struct coordinates *c, double force, const struct coordinate_point *b)
 static void
 vivaldi(struct coordinates *c, const struct coordinate_point *other, double rtt)
 {
-	double distance = coordinate_distance(&c->own, other), measured = fmax(rtt, ZERO);
+	double distance = coordinate_point_distance(&c->own, other), measured = fmax(rtt, ZERO);
 	double wrong = fabs(distance - measured) / measured;
 	double weight = c->own.error / fmax(c->own.error + other->error, ZERO);
 
@@ -135,7 +91,7 @@ adjust(struct coordinates *c, const struct coordinate_point *other, double rtt)
 {
 	double sum = 0;
 
-	c->samples[c->sample_at] = rtt - raw_distance(&c->own, other);
+	c->samples[c->sample_at] = rtt - coordinate_point_raw_distance(&c->own, other);
 	c->sample_at = (c->sample_at + 1) % COORDINATE_WINDOW;
 	for (int i = 0; i < COORDINATE_WINDOW; i++)
 		sum += c->samples[i];
@@ -149,7 +105,7 @@ gravity(struct coordinates *c)
 	double distance;
 
 	coordinate_origin(&origin);
-	distance = coordinate_distance(&origin, &c->own);
+	distance = coordinate_point_distance(&origin, &c->own);
 	push(c, -1.0 * pow(distance / GRAVITY_RHO, 2.0), &origin);
 }
 
@@ -195,7 +151,7 @@ coordinates_update(struct coordinates *c, struct bytes node, const struct coordi
 	struct peer *p;
 	double rtt;
 
-	if (!is_valid(other))
+	if (!coordinate_point_valid(other))
 		return "coordinate is invalid";
 	if (rtt_ns < 0 || rtt_ns > COORDINATE_RTT_MAX_NS)
 		return "round trip time not in valid range";
@@ -211,7 +167,7 @@ coordinates_update(struct coordinates *c, struct bytes node, const struct coordi
 	vivaldi(c, other, rtt);
 	adjust(c, other, rtt);
 	gravity(c);
-	if (!is_valid(&c->own)) {
+	if (!coordinate_point_valid(&c->own)) {
 		coordinate_origin(&c->own);
 		c->resets++;
 	}
@@ -271,21 +227,7 @@ coordinate_payload_put(const struct coordinate_point *p, struct buf *out)
 int
 coordinate_payload_get(struct bytes payload, struct coordinate_point *out)
 {
-	struct serf_coordinate w;
-	struct mp vec;
-	const char *error;
-
-	if (payload.size < 2 || payload.data[0] != PAYLOAD_VERSION ||
-	    schema_decode(&serf_coordinate_schema, bytes_of(payload.data + 1, payload.size - 1), &w, &error) == -1 ||
-	    w.vec.size == 0)
+	if (payload.size < 2 || payload.data[0] != PAYLOAD_VERSION)
 		return -1;
-	vec = mp_of(w.vec);
-	if (mp_peek(&vec) != MP_ARRAY || mp_array(&vec) != COORDINATE_DIMENSIONS)
-		return -1;
-	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
-		out->vec[i] = mp_float(&vec);
-	out->error = w.error;
-	out->adjustment = w.adjustment;
-	out->height = w.height;
-	return mp_ok(&vec) ? 0 : -1;
+	return coordinate_point_get(bytes_of(payload.data + 1, payload.size - 1), out) == NULL ? 0 : -1;
 }

@@ -11,17 +11,12 @@
 
 #include "buf.h"
 #include "cdefs.h"
+#include "coordinate_point.h"
 #include "hash.h"
 
-#define COORDINATE_DIMENSIONS 8
 #define COORDINATE_WINDOW 20 /* of adjustment samples */
 #define COORDINATE_FILTER 3  /* latency samples for each node */
 #define COORDINATE_RTT_MAX_NS (INT64_C(10) * 1000000000)
-
-struct coordinate_point {
-	double vec[COORDINATE_DIMENSIONS];
-	double error, adjustment, height;
-};
 
 struct coordinates {
 	struct coordinate_point own;
@@ -45,8 +40,6 @@ const char *coordinates_update(
 /* Of a node that answered before; false: none is known. */
 bool coordinates_find(const struct coordinates *c, struct bytes node, struct coordinate_point *out);
 void coordinates_forget(struct coordinates *c, struct bytes node);
-/* Estimated round-trip time in seconds, of whole nanoseconds. */
-double coordinate_distance(const struct coordinate_point *a, const struct coordinate_point *b);
 
 /* What an ack carries: version byte 1 and the map. */
 void coordinate_payload_put(const struct coordinate_point *p, struct buf *out);

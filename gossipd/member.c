@@ -161,17 +161,3 @@ member_encode(const struct serf_member *m, struct buf *out)
 	schema_encode(&member_schema, &w, out);
 	buf_free(&tags);
 }
-
-void
-coordinate_encode(const struct coordinate_point *p, struct buf *out)
-{
-	struct buf vec = BUF_INIT(256);
-	struct coordinate c = {.error = p->error, .adjustment = p->adjustment, .height = p->height};
-
-	mp_put_array(&vec, COORDINATE_DIMENSIONS);
-	for (int i = 0; i < COORDINATE_DIMENSIONS; i++)
-		mp_put_float(&vec, p->vec[i]);
-	c.vec = buf_bytes(&vec);
-	schema_encode(&coordinate_schema, &c, out);
-	buf_free(&vec);
-}

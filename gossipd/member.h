@@ -9,7 +9,6 @@
 #include "buf.h"
 #include "cdefs.h"
 #include "conf.h"
-#include "coordinate.h"
 #include "serf.h"
 #include "structs_gossip.h"
 
@@ -40,6 +39,5 @@ MUST_USE int self_init(struct self *s, const struct conf *c, bool wan, const cha
 MUST_USE int self_meta_put(const struct self *s, struct buf *out);
 /* Appends a member as its struct on our own wire. */
 void member_encode(const struct serf_member *m, struct buf *out);
-void coordinate_encode(const struct coordinate_point *p, struct buf *out);
 
 #endif

@@ -137,7 +137,7 @@ handle_self(struct ipc_stream *s, struct bytes args UNUSED, void *ctx)
 	member_encode(self_of(g->pools[LAN]), &body);
 	mp_put_cstr(&body, "Coord");
 	if (c != NULL)
-		coordinate_encode(&c->own, &body);
+		coordinate_point_put(&c->own, &body);
 	else
 		mp_put_nil(&body);
 	ipc_reply(s, buf_bytes(&body));
@@ -219,7 +219,7 @@ handle_coordinates(struct ipc_stream *s, struct bytes args, void *ctx)
 		    (m != self_of(p) && !coordinates_find(c, bytes_str(m->card->name), &point)))
 			continue;
 		buf_clear(&one);
-		coordinate_encode(&point, &one);
+		coordinate_point_put(&point, &one);
 		element.coord = buf_bytes(&one);
 		schema_encode(&gossip_coordinate_schema, &element, &list);
 		count++;

@@ -45,7 +45,11 @@ void acl_disabled(struct request *r);
 void event_fire(struct request *r);
 void event_list(struct request *r);
 void operator_keyring(struct request *r);
+
 void coordinate_datacenters(struct request *r);
+void coordinate_nodes(struct request *r);
+void coordinate_node(struct request *r);
+void coordinate_update(struct request *r);
 
 void agent_self(struct request *r);
 void agent_host(struct request *r);

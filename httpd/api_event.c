@@ -1,5 +1,5 @@
 /*
- * api_event.c - /v1/event, /v1/operator/keyring and /v1/coordinate/datacenters: what gossipd alone knows (http-api.md 15, 16, 17.4)
+ * api_event.c - /v1/event and /v1/operator/keyring: what is done in the gossip pools (http-api.md 15, 17.4)
  */
 #include "api.h"
 #include "ask.h"
@@ -230,7 +230,7 @@ operator_keyring(struct request *r)
 				: r->method == HTTP1_POST ? "install"
 				: r->method == HTTP1_PUT  ? "use"
 							  : "remove";
-	struct gossip_keyring_request args = {.operation = bytes_str(operation)};
+	struct keyring_request args = {.operation = bytes_str(operation), .token = r->token};
 	struct buf body = BUF_INIT(REQUEST_BODY_BYTES_MAX * 2), *b;
 	struct key_body key;
 	const char *error;
@@ -246,135 +246,10 @@ operator_keyring(struct request *r)
 			args.key = key.key;
 	}
 	b = ask_args();
-	schema_encode(&gossip_keyring_request_schema, &args, b);
+	schema_encode(&keyring_request_schema, &args, b);
 	if (body.size > 0)
 		explicit_bzero(body.data, body.size);
 	buf_free(&body);
-	ask_once(r->x, "gossipd", "Gossip.Keyring", buf_bytes(b), r->method == HTTP1_GET ? keys_listed : keys_changed);
-}
-
-/* ---- coordinates of the servers of all datacenters ---- */
-
-#define NODE_COORDINATE_FIELDS(F)                                                                                      \
-	F(STR, "Node", node, 0, NULL, NULL, "without the datacenter")                                                  \
-	F(STR, "Segment", segment, 0, NULL, NULL, "")                                                                  \
-	F(STRUCT, "Coord", coord, 0, &coordinate_schema, NULL, "")
-SCHEMA_DECLARE(node_coordinate, NODE_COORDINATE_FIELDS)
-SCHEMA_DEFINE(node_coordinate, "Coordinate", NODE_COORDINATE_FIELDS, 0)
-
-#define DATACENTER_MAP_FIELDS(F)                                                                                       \
-	F(STR, "Datacenter", datacenter, 0, NULL, NULL, "")                                                            \
-	F(STR, "AreaID", area, 0, NULL, NULL, "")                                                                      \
-	F(LIST, "Coordinates", coordinates, FIELD_NONNULL, &node_coordinate_schema, NULL, "")
-SCHEMA_DECLARE(datacenter_map, DATACENTER_MAP_FIELDS)
-SCHEMA_DEFINE(datacenter_map, "DatacenterMap", DATACENTER_MAP_FIELDS, 0)
-
-/* Of "node.datacenter"; the whole name if it has no dot. */
-static struct bytes
-datacenter_of(struct bytes name)
-{
-	size_t at = name.size;
-
-	while (at > 0 && name.data[at - 1] != '.')
-		at--;
-	return bytes_of(name.data + at, name.size - at);
-}
-
-/* Appends one datacenter with its servers. */
-static void
-put_datacenter(struct bytes all, struct bytes datacenter, struct buf *out)
-{
-	struct buf list = BUF_INIT(REPLY_BODY_BYTES_MAX);
-	struct datacenter_map map = {.datacenter = datacenter, .area = bytes_str("wan")};
-	size_t place = mp_open_array(&list);
-	struct gossip_coordinate c;
-	struct mp in = mp_of(all);
-	const char *error;
-	uint32_t count = 0;
-
-	for (uint32_t n = mp_array(&in); n > 0; n--) {
-		struct node_coordinate one = {.node = {NULL, 0}};
-
-		if (schema_decode_at(&gossip_coordinate_schema, &in, &c, &error) == -1)
-			break;
-		if (!bytes_equal(datacenter_of(c.node), datacenter))
-			continue;
-		one.node = bytes_of(c.node.data, c.node.size - datacenter.size - 1);
-		one.coord = c.coord;
-		schema_encode(&node_coordinate_schema, &one, &list);
-		count++;
-	}
-	mp_close(&list, place, count);
-	map.coordinates = buf_bytes(&list);
-	schema_encode(&datacenter_map_schema, &map, out);
-	buf_free(&list);
-}
-
-/* Was this datacenter among the first `before` elements? */
-static bool
-seen_before(struct bytes all, uint32_t before, struct bytes datacenter)
-{
-	struct gossip_coordinate c;
-	struct mp in = mp_of(all);
-	const char *error;
-
-	(void)mp_array(&in);
-	for (; before > 0; before--)
-		if (schema_decode_at(&gossip_coordinate_schema, &in, &c, &error) == 0 &&
-		    bytes_equal(datacenter_of(c.node), datacenter))
-			return true;
-	return false;
-}
-
-static void
-coordinates_answer(struct exchange *x, const struct ipc_answer *a)
-{
-	struct buf maps = BUF_INIT(REPLY_BODY_BYTES_MAX), *b = reply_body();
-	struct gossip_coordinates all;
-	struct gossip_coordinate c;
-	const char *error;
-	struct mp in;
-	uint32_t count, found = 0;
-	size_t place;
-
-	if (a->status != IPC_OK) {
-		reply_failure(x, a);
-		return;
-	}
-	if (schema_decode(&gossip_coordinates_schema, a->body, &all, &error) == -1) {
-		reply_error(x, 500, "rpc error: malformed answer");
-		return;
-	}
-	if (all.disabled) {
-		reply_error(x, 401, "Coordinate support disabled");
-		return;
-	}
-	in = mp_of(all.coordinates);
-	count = all.coordinates.size == 0 ? 0 : mp_array(&in);
-	place = mp_open_array(&maps);
-	for (uint32_t i = 0; i < count && schema_decode_at(&gossip_coordinate_schema, &in, &c, &error) == 0; i++) {
-		struct bytes datacenter = datacenter_of(c.node);
-
-		if (datacenter.size == c.node.size || seen_before(all.coordinates, i, datacenter))
-			continue;
-		put_datacenter(all.coordinates, datacenter, &maps);
-		found++;
-	}
-	mp_close(&maps, place, found);
-	in = mp_of(buf_bytes(&maps));
-	if (schema_list_to_json(&datacenter_map_schema, &in, b, reply_json_flags(x)) == -1)
-		reply_error(x, 500, "rpc error: malformed answer");
-	else
-		reply_json(x, 200);
-	buf_free(&maps);
-}
-
-void
-coordinate_datacenters(struct request *r)
-{
-	struct gossip_coordinates_request args = {.wan = true};
-	struct buf *b = ask_args();
-
-	schema_encode(&gossip_coordinates_request_schema, &args, b);
-	ask_again(r->x, "gossipd", "Gossip.Coordinates", buf_bytes(b), 0, coordinates_answer);
+	ask_once(r->x, "catalogd", "Internal.KeyringOperation", buf_bytes(b),
+	    r->method == HTTP1_GET ? keys_listed : keys_changed);
 }
