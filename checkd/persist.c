@@ -15,6 +15,7 @@
 #include "json.h"
 #include "log.h"
 #include "mem.h"
+#include "replace.h"
 #include "run.h"
 #include "sha256.h"
 
@@ -98,28 +99,12 @@ persist_close(struct persist *p)
 /* ---- writing ---- */
 
 static int
-replace_file(struct persist *p, enum place place, const char *id, struct bytes content, bool durable)
+content_write(struct persist *p, enum place place, const char *id, struct bytes content, bool durable)
 {
-	char name[SHA256_TEXT_MAX], temporary[SHA256_TEXT_MAX + 4];
-	int fd, saved_errno;
+	char name[SHA256_TEXT_MAX];
 
-	durable = durable && p->durable;
 	sha256_text(bytes_str(id), name);
-	snprintf(temporary, sizeof temporary, "%s.tmp", name);
-	fd = openat(p->dirs[place], temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd == -1)
-		return -1;
-	if (bytes_write(fd, content) == -1 || (durable && fdatasync(fd) == -1) ||
-	    renameat(p->dirs[place], temporary, p->dirs[place], name) == -1 ||
-	    (durable && fsync(p->dirs[place]) == -1)) {
-		saved_errno = errno;
-		close(fd);
-		unlinkat(p->dirs[place], temporary, 0);
-		errno = saved_errno;
-		return -1;
-	}
-	close(fd);
-	return 0;
+	return replace_file(p->dirs[place], name, content, 0600, durable && p->durable);
 }
 
 static int
@@ -135,7 +120,7 @@ write_form(
 	if (message.overflow || schema_to_json(schema, &in, &json, 0) == -1 || json.overflow)
 		errno = EFBIG;
 	else
-		result = replace_file(p, place, id, buf_bytes(&json), durable);
+		result = content_write(p, place, id, buf_bytes(&json), durable);
 	buf_free(&message);
 	buf_free(&json);
 	return result;

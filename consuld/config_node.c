@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config_private.h"
+#include "replace.h"
 #include "sha512.h"
 #include "uuid.h"
 
@@ -67,16 +68,8 @@ make_parent(const char *path, struct config_error *e)
 static int
 write_node_id(int dir, const char *id, struct config_error *e)
 {
-	const int fd = openat(dir, "node-id.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd == -1 || write(fd, id, strlen(id)) != (ssize_t)strlen(id) || fsync(fd) == -1 ||
-	    renameat(dir, "node-id.tmp", dir, "node-id") == -1 || fsync(dir) == -1) {
-		config_fail(e, "failed to setup node ID: node-id: %s", strerror(errno));
-		if (fd != -1)
-			close(fd);
-		return -1;
-	}
-	close(fd);
+	if (replace_file(dir, "node-id", bytes_str(id), 0600, true) == -1)
+		return config_fail(e, "failed to setup node ID: node-id: %s", strerror(errno));
 	return 0;
 }
 

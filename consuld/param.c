@@ -43,7 +43,7 @@ const struct param params[] = {
 {"reconnect_timeout", NULL, PARAM_DURATION, "72h", NONE, 0, G|S, NULL, "How long a failed member is remembered. At least 8h is wise."},
 {"reconnect_timeout_wan", NULL, PARAM_DURATION, "72h", NONE, 0, G|S, NULL, "The same for the WAN pool."},
 {"advertise_reconnect_timeout", NULL, PARAM_DURATION, NULL, NONE, 0, G, NULL, "Clients: others forget this node after so long."},
-{"server_rejoin_age_max", NULL, PARAM_DURATION, "168h", 6 * 3600 * SECOND, 0, 0, 0, NULL, "A server that was away for longer refuses to start."},
+{"server_rejoin_age_max", NULL, PARAM_DURATION, "168h", 6 * 3600 * SECOND, 0, 0, S, NULL, "A server that was away for longer refuses to start."},
 {"session_ttl_min", NULL, PARAM_DURATION, "10s", NONE, 0, C|H|S, NULL, "Lower bound of session TTLs."},
 {"default_query_time", "default-query-time", PARAM_DURATION, "300s", NONE, 0, C|H, NULL, "Wait time of a blocking query that names none."},
 {"max_query_time", "max-query-time", PARAM_DURATION, "600s", NONE, 0, C|H, NULL, "Cap of the wait time of a blocking query."},

@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "duration.h"
 #include "mem.h"
 #include "net.h"
 #include "notify.h"
 #include "owner.h"
+#include "rejoin.h"
 #include "reload.h"
 #include "stop.h"
 
@@ -115,6 +117,22 @@ on_wanted_level(void *ctx, enum log_level level)
 }
 
 static void
+on_note(struct ev_loop *loop UNUSED, ev_timer *t, int events UNUSED)
+{
+	struct suite *s = t->data;
+
+	if (rejoin_note(config_str(s->config, "data_dir"), walltime_ns()) == -1)
+		log_error("agent", "server metadata can not be written: directory=%s",
+		    log_quote(config_str(s->config, "data_dir")));
+}
+
+static bool
+is_durable_server(const struct suite *s)
+{
+	return config_bool(s->config, "server") && !config_is_dev(s->config);
+}
+
+static void
 watch_events(struct suite *s)
 {
 	static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
@@ -128,6 +146,10 @@ watch_events(struct suite *s)
 	ev_timer_init(&s->tick, on_tick, 1., 1.);
 	s->tick.data = s;
 	ev_timer_start(s->loop, &s->tick);
+	ev_timer_init(&s->note, on_note, 0., REJOIN_NOTE_S);
+	s->note.data = s;
+	if (is_durable_server(s))
+		ev_timer_start(s->loop, &s->note);
 }
 
 /* ---- start ---- */
@@ -196,6 +218,22 @@ start_children(struct suite *s)
 		child_start(s->children[i]);
 }
 
+/* -1: this server was away for too long. */
+static int
+check_rejoin(const struct suite *s, char error[START_ERROR_MAX])
+{
+	int64_t age_max_ns = config_duration(s->config, "server_rejoin_age_max");
+	char text[DURATION_TEXT_MAX];
+
+	if (!is_durable_server(s) || !rejoin_is_stale(config_str(s->config, "data_dir"), walltime_ns(), age_max_ns))
+		return 0;
+	snprintf(error, START_ERROR_MAX,
+	    "refusing to rejoin cluster because server has been offline for more than the configured "
+	    "server_rejoin_age_max (%s) - consider wiping your data dir",
+	    duration_format(age_max_ns, text));
+	return -1;
+}
+
 /* Everything between the first log line and the loop. -1: error. */
 static int
 start_suite(struct suite *s, char error[START_ERROR_MAX])
@@ -209,6 +247,8 @@ start_suite(struct suite *s, char error[START_ERROR_MAX])
 	};
 	unsigned before;
 
+	if (check_rejoin(s, error) == -1)
+		return -1;
 	s->rundir = rundir_open(&options, error);
 	if (s->rundir == NULL)
 		return -1;

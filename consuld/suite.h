@@ -43,6 +43,7 @@ struct suite {
 	struct child *children[SUITE_CHILDREN_MAX];
 	size_t child_count;
 	ev_timer tick; /* each second: watchdog */
+	ev_timer note; /* of a server: when it last ran */
 	ev_signal signals[3];
 	struct reload *reload; /* NULL: none is going on */
 	/* stop.c */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mem.h"
+#include "replace.h"
 
 #define FILE_BYTES_MAX 65536
 #define PATH_BYTES_MAX 4096
@@ -35,35 +36,15 @@ directory_of(const char *path)
 }
 
 static int
-write_whole(int fd, struct bytes text)
-{
-	for (size_t at = 0; at < text.size;) {
-		ssize_t n = write(fd, text.data + at, text.size - at);
-
-		if (n == -1)
-			return -1;
-		at += (size_t)n;
-	}
-	return fsync(fd);
-}
-
-static int
 replace(const char *path, struct bytes text)
 {
 	const char *name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
-	char temporary[PATH_BYTES_MAX];
-	int dir = directory_of(path), fd = -1, result = -1, saved_errno;
+	int dir = directory_of(path), result, saved_errno;
 
 	if (dir == -1)
 		return -1;
-	if (snprintf(temporary, sizeof temporary, "%s.tmp", name) < (int)sizeof temporary) {
-		fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (fd != -1 && write_whole(fd, text) == 0 && renameat(dir, temporary, dir, name) == 0)
-			result = fsync(dir);
-	}
+	result = replace_file(dir, name, text, 0600, true);
 	saved_errno = errno;
-	if (fd != -1)
-		close(fd);
 	close(dir);
 	errno = saved_errno;
 	return result;

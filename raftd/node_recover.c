@@ -21,11 +21,11 @@
 #include "mem.h"
 #include "mp.h"
 #include "node_internal.h"
+#include "replace.h"
 
 #define PEERS_NAME "peers.json"
 #define INFO_NAME "peers.info"
 #define RECOVERY_NAME "recovery"
-#define TEMPORARY_NAME "recovery.tmp"
 #define FILE_BYTES_MAX (256u * 1024)
 
 static const char info[] =
@@ -64,27 +64,6 @@ file_read(int dir, const char *name, struct buf *out)
 	close(fd);
 	errno = saved_errno;
 	return n == -1 ? -1 : 1;
-}
-
-/* Whole and durable, or not there. */
-static int
-file_write(int dir, const char *name, struct bytes data, mode_t mode)
-{
-	int fd = openat(dir, TEMPORARY_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode), saved_errno;
-	bool good;
-
-	if (fd == -1)
-		return -1;
-	good = write(fd, data.data, data.size) == (ssize_t)data.size && fsync(fd) == 0;
-	saved_errno = errno;
-	close(fd);
-	errno = saved_errno;
-	if (good && renameat(dir, TEMPORARY_NAME, dir, name) == 0 && fsync(dir) == 0)
-		return 0;
-	saved_errno = errno;
-	(void)unlinkat(dir, TEMPORARY_NAME, 0);
-	errno = saved_errno;
-	return -1;
 }
 
 static int
@@ -165,7 +144,7 @@ peers_take(struct node *n, struct bytes text)
 	mp_put_kv_uint(&data, "Term", terms_last_term(log));
 	mp_put_cstr(&data, "Configuration");
 	configuration_encode(&c, &data);
-	result = file_write(n->raft_dir, RECOVERY_NAME, buf_bytes(&data), 0600);
+	result = replace_file(n->raft_dir, RECOVERY_NAME, buf_bytes(&data), 0600, true);
 	buf_free(&data);
 	if (result == -1 || file_remove(n->raft_dir, PEERS_NAME) == -1) {
 		log_error(MODULE, "recovery failed: path=%s", log_quote(n->raft_path));
@@ -212,7 +191,7 @@ node_recover_open(struct node *n)
 	} else if (wal_terms(n->wal)->last == 0) {
 		/* a first start: there is nothing to recover */
 		if ((found == 1 && file_remove(n->raft_dir, PEERS_NAME) == -1) ||
-		    file_write(n->raft_dir, INFO_NAME, bytes_str(info), 0644) == -1)
+		    replace_file(n->raft_dir, INFO_NAME, bytes_str(info), 0644, true) == -1)
 			log_warn(MODULE, "no " INFO_NAME " could be written: path=%s", log_quote(n->raft_path));
 	} else if (found == 1) {
 		log_info(MODULE, "found peers.json file, recovering Raft configuration...");

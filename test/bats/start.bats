@@ -88,3 +88,21 @@ s = socket.socket(); s.bind(('$ADDR', 8500)); s.listen(); print('up', flush=True
 	[ "$(api /v1/agent/self | jq -r .Config.NodeID)" = "$node_id" ]
 }
 kept_in_catalog() { api /v1/catalog/service/kept | jq -e 'length == 1'; }
+
+@test "a server that was away for too long does not come back" {
+	start_server
+	note=$DATA/server_metadata.json
+	wait_for 10 test -s "$note"
+	stop_suite
+	echo "{\"last_seen_unix\":$(($(date +%s) - 7 * 3600))}" >"$note"
+	echo '{"server_rejoin_age_max":"6h"}' >"$CONFIG/age.json"
+	spawn_suite -server -bootstrap-expect=1 -data-dir="$DATA"
+	status=0
+	wait "$SUITE_PID" || status=$?
+	[ "$status" = 1 ]
+	grep -q 'refusing to rejoin cluster because server has been offline for more than the configured server_rejoin_age_max (6h0m0s)' "$LOG"
+	echo '{"server_rejoin_age_max":"8h"}' >"$CONFIG/age.json"
+	start_server
+	noted_anew() { [ "$(jq .last_seen_unix "$note" 2>/dev/null)" -gt $(($(date +%s) - 3600)) ]; }
+	wait_for 10 noted_anew
+}
