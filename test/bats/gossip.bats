@@ -3,85 +3,10 @@
 
 bats_require_minimum_version 1.5.0
 load suite
+load pool
 
-# Failure detection and gossip quick enough for a test; what is measured is order, never time.
-FAST='gossip_lan { gossip_interval = "50ms" probe_interval = "200ms" probe_timeout = "200ms" suspicion_mult = 2 }
-gossip_wan { gossip_interval = "50ms" probe_interval = "200ms" probe_timeout = "200ms" suspicion_mult = 2 }
-limits { rpc_handshake_timeout = "5s" }'
-
-setup() {
-	export BATS_TEST_TMPDIR
-	declare -gA AT PIDS
-	PEERS=() NODES=()
-}
-
-teardown() {
-	local n status=0
-	for n in "${NODES[@]}"; do kill -KILL "${PIDS[$n]}" 2>/dev/null || true; done
-	for n in "${PEERS[@]}"; do kill -KILL "${PIDS[$n]}" 2>/dev/null || true; done
-	for n in "${NODES[@]}"; do
-		wait "${PIDS[$n]}" 2>/dev/null || true
-		if [ -z "${BATS_TEST_COMPLETED-}" ]; then echo "--- $n"; tail -25 "$BATS_TEST_TMPDIR/$n/log"; fi
-		if cat "$BATS_TEST_TMPDIR/$n"/log* | grep -nE -A25 'runtime error|AddressSanitizer|LeakSanitizer|panic:' | head -60 | grep .; then
-			status=1
-		fi
-	done
-	if [ -z "${BATS_TEST_COMPLETED-}" ]; then
-		for n in "${PEERS[@]}"; do echo "--- $n"; tail -25 "$BATS_TEST_TMPDIR/$n/log"; done
-	fi
-	return $status
-}
-
-# An address for NAME, the same each time.
-address() {
-	if [ -z "${AT[$1]-}" ]; then
-		take_address
-		AT[$1]=$ADDR
-	fi
-}
-
-# node NAME FLAGS...: one of our agents, with state in a directory of its own; each start has a log of its own.
-node() {
-	local name=$1 dir=$BATS_TEST_TMPDIR/$1
-	shift
-	address "$name"
-	mkdir -p "$dir"
-	[ ! -f "$dir/log" ] || mv "$dir/log" "$dir/log.${#NODES[@]}"
-	echo "$FAST" >"$dir/fast.hcl"
-	"$CTL" agent -bind="${AT[$name]}" -client="${AT[$name]}" -node="$name" -pid-file="$dir/pid" -data-dir="$dir/data" \
-		-config-file="$dir/fast.hcl" "$@" </dev/null >>"$dir/log" 2>&1 3>&- 4>&- &
-	PIDS[$name]=$!
-	NODES+=("$name")
-	wait_for 20 logged "$name" 'Consul agent running!'
-}
-
-# peer NAME FLAGS...: a serf agent.
-peer() {
-	local name=$1 dir=$BATS_TEST_TMPDIR/$1
-	shift
-	address "$name"
-	mkdir -p "$dir"
-	serf agent -node="$name" -bind="${AT[$name]}:8301" -rpc-addr="${AT[$name]}:7373" -log-level=debug -profile=local "$@" \
-		</dev/null >>"$dir/log" 2>&1 3>&- 4>&- &
-	PIDS[$name]=$!
-	PEERS+=("$name")
-	wait_for 20 logged "$name" 'Serf agent running!\|agent: Serf agent starting'
-	wait_for 20 serf members -rpc-addr="${AT[$name]}:7373"
-}
-
-ctl() { local name=$1; shift; CONSUL_HTTP_ADDR=${AT[$name]}:8500 "$CTL" "$@"; }
-srf() { local name=$1 command=$2; shift 2; serf "$command" -rpc-addr="${AT[$name]}:7373" "$@"; }
-logged() { grep -q -- "$2" "$BATS_TEST_TMPDIR/$1/log"; }
-# sees NODE MEMBER STATUS, as our node has it; sees_peer: as a serf agent has it
-sees() { ctl "$1" members | awk '{print $1, $3}' | grep -qx "$2 $3"; }
-sees_wan() { ctl "$1" members -wan | awk '{print $1, $3}' | grep -qx "$2 $3"; }
-sees_not() { ! ctl "$1" members | awk '{print $1}' | grep -qx "$2"; }
-sees_peer() { srf "$1" members | awk '{print $1, $3}' | grep -qx "$2 $3"; }
-# end NAME SIGNAL
-end() { kill "-$2" "${PIDS[$1]}"; wait "${PIDS[$1]}" 2>/dev/null || true; wait_for 20 port_free "$1"; }
-port_free() { ! ss -lnt "src ${AT[$1]}:8301" | grep -q LISTEN; }
-# crash NAME: kill -9 of the supervisor ends the suite
-crash() { end "$1" KILL; }
+setup() { pool_setup; }
+teardown() { pool_teardown; }
 
 members_and_failure() { # with the flags that our node and the serf agent need
 	local -n ours=$1 theirs=$2
@@ -156,7 +81,7 @@ members_and_failure() { # with the flags that our node and the serf agent need
 primary_is() { ctl "$1" keyring -list-primary | grep -q "$2 \[$3/$3\]"; }
 
 @test "keys are rotated from our side and from theirs, and nobody is lost" {
-	local one two three
+	local one two three n
 	one=$("$CTL" keygen) two=$("$CTL" keygen) three=$("$CTL" keygen)
 	printf '["%s"]' "$one" >"$BATS_TEST_TMPDIR/ring"
 	node s1 -server -bootstrap-expect=1 -encrypt="$one"
@@ -182,10 +107,11 @@ primary_is() { ctl "$1" keyring -list-primary | grep -q "$2 \[$3/$3\]"; }
 	[[ $output == *"Removing the primary key is not allowed"* ]]
 	run -1 ctl s1 keyring -use="$one"
 	[[ $output == *"Requested key is not in the keyring"* ]]
-	# nobody was taken for dead in between
+	# nobody was taken for dead in between, and nothing was said that another one could not read
 	run ! logged s1 'EventMemberFailed'
 	run ! logged c1 'EventMemberFailed'
 	run ! logged p1 'EventMemberFailed'
+	for n in s1 c1 p1; do run ! logged "$n" 'No installed keys could decrypt'; done
 	# the file wins over the flag
 	crash c1
 	node c1 -encrypt="$one"
