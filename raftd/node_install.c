@@ -15,6 +15,7 @@
 #include "node_internal.h"
 
 #define META_BYTES_MAX (256u * 1024)
+#define RECEIVE_IDLE_NS (10 * NS_PER_S) /* much longer than a leader waits before it sends a chunk again */
 
 static void
 meta_put(const struct snapshot_meta *meta, struct buf *out)
@@ -127,6 +128,7 @@ node_chunk_take(struct node *n, const struct message_in *in)
 		raft_snapshot_refused(n->raft, m->index, m->log_term);
 		return;
 	}
+	n->chunk_time = monotime_now();
 	if (snapshots_receive_chunk(n->snapshots, m->offset, in->data, error) == -1) {
 		snapshots_receive_abort(n->snapshots);
 		n->install = INSTALL_NONE;
@@ -216,6 +218,12 @@ install(struct node *n)
 void
 node_install_turn(struct node *n)
 {
+	if (n->install == INSTALL_RECEIVING && monotime_since_ns(n->chunk_time) > RECEIVE_IDLE_NS) {
+		/* its sender is gone; while it is there no snapshot of our own is taken */
+		log_warnx(MODULE, "no more of a snapshot has come, it is given up: index=%" PRIu64, n->incoming.index);
+		snapshots_receive_abort(n->snapshots);
+		n->install = INSTALL_NONE;
+	}
 	if (n->install == INSTALL_WHOLE && !snapshots_busy(n->snapshots)) {
 		if (raft_snapshot_check(n->raft, n->incoming.index, n->incoming.term) == RAFT_INSTALL_NOT) {
 			snapshots_receive_abort(n->snapshots);

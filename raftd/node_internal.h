@@ -81,6 +81,7 @@ struct node {
 
 	enum install install;
 	struct snapshot_meta incoming;
+	struct monotime chunk_time; /* when its last chunk came */
 
 	struct node_configuration recovered; /* of peers.json, until the log has it; index 0: none */
 
