@@ -4,6 +4,7 @@
 #ifndef RAFTD_NODE_INTERNAL_H
 #define RAFTD_NODE_INTERNAL_H
 
+#include "duration.h"
 #include "log.h"
 #include "node.h"
 #include "syncer.h"
@@ -71,9 +72,9 @@ struct node {
 	/* Where others are: as whoever knows the members says, and as they said themselves; before what the configuration says. */
 	struct transport_peer told[RAFT_MEMBERS_MAX], learned[LEARNED_MAX];
 	size_t told_count, learned_count, learned_next;
-	uint64_t addresses_version;      /* counts changes of any of these */
+	uint64_t addresses_version;        /* counts changes of any of these */
 	struct entry_source *entry_source; /* of the message that is being sent */
-	struct raft_message timeout_now; /* waits until nobody reads under our lease */
+	struct raft_message timeout_now;   /* waits until nobody reads under our lease */
 	bool timeout_waits;
 	struct log_limit unreadable;
 	uint64_t heard_ns; /* CLOCK_BOOTTIME of the last word from a leader; 0: none yet */
