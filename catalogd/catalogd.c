@@ -5,11 +5,14 @@
 
 #include <stdlib.h>
 
+#include "bootstrap.h"
 #include "leader.h"
 #include "log.h"
 #include "mem.h"
 #include "net.h"
 #include "publish.h"
+#include "raft_members.h"
+#include "raft_peers.h"
 #include "remote.h"
 #include "scrub.h"
 #include "serve.h"
@@ -96,6 +99,7 @@ void
 catalogd_leader_ready(struct catalogd *c)
 {
 	leader_start(c->leader);
+	raft_members_start(c->raft_members);
 	session_timers_start(c->session_timers);
 	serve_leader_ready(c->serve);
 }
@@ -103,6 +107,7 @@ catalogd_leader_ready(struct catalogd *c)
 void
 catalogd_leader_lost(struct catalogd *c)
 {
+	raft_members_stop(c->raft_members);
 	leader_stop(c->leader);
 	session_timers_stop(c->session_timers);
 }
@@ -112,4 +117,12 @@ catalogd_leader_changed(struct catalogd *c)
 {
 	if (remote_leader_known(c->remote))
 		serve_leader_known(c->serve);
+}
+
+void
+catalogd_raft_status(struct catalogd *c, bool found)
+{
+	if (found)
+		raft_addresses_again(c->raft_addresses);
+	bootstrap_raft_changed(c->bootstrap);
 }

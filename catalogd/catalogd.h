@@ -23,6 +23,9 @@ struct remote;
 struct members;
 struct gossip;
 struct coordinate_updates;
+struct raft_addresses;
+struct raft_members;
+struct bootstrap;
 
 struct catalogd {
 	struct daemon *daemon;
@@ -43,6 +46,9 @@ struct catalogd {
 	struct members *members; /* of the LAN pool */
 	struct gossip *gossip;
 	struct coordinate_updates *coordinates;
+	struct raft_addresses *raft_addresses; /* these three on a server */
+	struct raft_members *raft_members;
+	struct bootstrap *bootstrap; /* NULL: no other servers are expected */
 };
 
 /* main.c: opens the store, making it again if it is not to be trusted. 0 or -1, logged. */
@@ -56,6 +62,8 @@ void catalogd_leader_ready(struct catalogd *c);
 void catalogd_leader_lost(struct catalogd *c);
 /* The same: another node leads now, or nobody is known to. */
 void catalogd_leader_changed(struct catalogd *c);
+/* The same: raftd's status has come; found: it is there for the first time, or again. */
+void catalogd_raft_status(struct catalogd *c, bool found);
 /* The address under which this node and its RPC port are known: "10.0.0.1:8300". */
 const char *catalogd_rpc_address(const struct catalogd *c);
 

@@ -19,7 +19,6 @@
 #define AGAIN_MAX_S 5.
 #define FIRE_TIMEOUT_MS 5000
 #define FIRE_BYTES_MAX 4096
-#define NEW_LEADER "consul:new-leader"
 
 struct gossip {
 	struct catalogd *c;
@@ -34,7 +33,7 @@ struct gossip {
 static void
 on_user_event(const struct gossip *g, const struct gossip_event *event)
 {
-	if (bytes_is(event->name, NEW_LEADER))
+	if (bytes_is(event->name, GOSSIP_NEW_LEADER))
 		log_info(g->module, "New leader elected: payload=%s", log_quote_bytes(event->payload));
 }
 

@@ -8,6 +8,9 @@
 
 struct gossip;
 
+/* The event that a new leader fires; payload: the name of its node. */
+#define GOSSIP_NEW_LEADER "consul:new-leader"
+
 /* Subscribes, and goes on doing so; what comes feeds c->members. */
 MUST_USE struct gossip *gossip_new(struct catalogd *c);
 void gossip_free(struct gossip *g);

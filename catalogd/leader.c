@@ -13,6 +13,7 @@
 
 #include "duration.h"
 #include "frame.h"
+#include "gossip.h"
 #include "kv.h"
 #include "log.h"
 #include "mem.h"
@@ -321,7 +322,7 @@ leader_start(struct leader *l)
 		return;
 	l->running = true;
 	log_info(MODULE, "cluster leadership acquired");
-	log_info(MODULE, "New leader elected: payload=%s", log_quote(l->c->node_name));
+	gossip_fire(l->c->gossip, GOSSIP_NEW_LEADER, bytes_str(l->c->node_name)); /* who hears of it logs it */
 	memset(l->seen, 0, sizeof l->seen);
 	l->tick = 0;
 	ev_timer_again(l->c->loop, &l->reap);

@@ -4,6 +4,7 @@
  * Opens the store and puts the parts together; from then on serve.c has what comes in by the socket, raftlog.c what comes out of the log.
  */
 #include "archive.h"
+#include "bootstrap.h"
 #include "catalogd.h"
 #include "coordinate_updates.h"
 #include "daemon.h"
@@ -14,6 +15,8 @@
 #include "mem.h"
 #include "members.h"
 #include "publish.h"
+#include "raft_members.h"
+#include "raft_peers.h"
 #include "raftlog.h"
 #include "remote.h"
 #include "rpcport.h"
@@ -68,6 +71,9 @@ start(struct daemon *d)
 	c->remote = remote_new(c);
 	c->session_timers = session_timers_new(c);
 	c->leader = leader_new(c);
+	c->raft_addresses = raft_addresses_new(c);
+	c->raft_members = raft_members_new(c);
+	c->bootstrap = bootstrap_new(c);
 	c->archive = archive_new(c);
 	c->scrub = scrub_new(c);
 	c->raftlog = raftlog_new(c);
@@ -99,6 +105,7 @@ stop(struct daemon *d, bool leave)
 	(void)leave;
 	coordinate_updates_free(c->coordinates);
 	gossip_free(c->gossip);
+	bootstrap_free(c->bootstrap);
 	remote_free(c->remote);
 	if (!c->server) {
 		members_free(c->members);
@@ -107,6 +114,8 @@ stop(struct daemon *d, bool leave)
 		return;
 	}
 	raftlog_stop(c->raftlog);
+	raft_members_free(c->raft_members);
+	raft_addresses_free(c->raft_addresses);
 	leader_free(c->leader);
 	session_timers_free(c->session_timers);
 	scrub_free(c->scrub);

@@ -610,6 +610,7 @@ on_status(void *ctx, const struct ipc_answer *answer)
 	struct raftlog *l = ctx;
 	struct raftlog_status *s = &l->status;
 	char leader_before[RAFTLOG_TEXT_MAX];
+	bool found = !s->connected;
 
 	if (!answer->more) {
 		/* It never ends by itself; an old raftd that refuses it can not be worked with. */
@@ -620,6 +621,7 @@ on_status(void *ctx, const struct ipc_answer *answer)
 		l->caught_up_at = mp_find_uint(answer->body, "CommitIndex");
 	s->connected = true;
 	s->term = mp_find_uint(answer->body, "Term");
+	s->last_index = mp_find_uint(answer->body, "LastIndex");
 	s->no_space = mp_find_bool(answer->body, "NoSpace");
 	s->lease_until = mp_find_uint(answer->body, "LeaseUntil");
 	status_text(answer->body, "State", s->state, sizeof s->state);
@@ -635,6 +637,7 @@ on_status(void *ctx, const struct ipc_answer *answer)
 	ready_check(l);
 	if (!s->leader && strcmp(leader_before, s->leader_id) != 0)
 		catalogd_leader_changed(l->c);
+	catalogd_raft_status(l->c, found);
 }
 
 static void

@@ -20,6 +20,7 @@ struct raftlog_status {
 	bool leader_known;
 	bool no_space; /* raftd says that its disk is full */
 	uint64_t term;
+	uint64_t last_index; /* of its log, when its state, term or leader changed last */
 	uint64_t
 	    lease_until; /* CLOCK_BOOTTIME in ns: so long nobody else leads; 0: not known, UINT64_MAX: the only voter */
 	char state[16];  /* "leader" "follower" "candidate" */

@@ -111,6 +111,12 @@ remote_accepted(struct remote *r, int fd, const union net_addr *from)
 		rpcserver_accepted(r->server, fd, from);
 }
 
+struct rpcpool *
+remote_pool(const struct remote *r)
+{
+	return r->pool;
+}
+
 size_t
 remote_servers(const struct remote *r)
 {

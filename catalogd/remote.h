@@ -6,6 +6,7 @@
 
 #include "catalogd.h"
 #include "net.h"
+#include "rpcpool.h"
 
 struct remote;
 
@@ -19,6 +20,8 @@ void remote_accepted(struct remote *r, int fd, const union net_addr *from);
 void remote_request(struct remote *r, struct ipc_stream *s, struct bytes args, bool read);
 /* On a server: there is a leader to ask, and it is not this one. */
 bool remote_leader_known(const struct remote *r);
+/* The connections to other nodes, for requests that this process makes by itself. */
+struct rpcpool *remote_pool(const struct remote *r);
 /* For those who ask how it goes. */
 size_t remote_servers(const struct remote *r);
 size_t remote_waiting(const struct remote *r); /* requests that are answered elsewhere */

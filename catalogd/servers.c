@@ -71,10 +71,10 @@ on_member(void *ctx, const struct lan_member *m, enum member_status before)
 		return;
 	if (!is_alive(m->status)) {
 		if (is_alive(before))
-			log_info(MODULE, "removing server: server=%s", log_quote(m->name));
+			log_debug(MODULE, "removing server: server=%s", log_quote(m->name));
 		router_remove(s->router, m->name);
 	} else if (router_set(s->router, m->name, &m->rpc) == 0)
-		log_info(MODULE, "adding server: server=%s address=%s", log_quote(m->name),
+		log_debug(MODULE, "adding server: server=%s address=%s", log_quote(m->name),
 		    net_addr_text_port(&m->rpc, text));
 	else
 		log_warnx(MODULE, "there are too many servers, one more is not used: server=%s", log_quote(m->name));

@@ -4,7 +4,7 @@ LIBS_catalogd = -llmdb -lm
 HELPERS_catalogd = catalogd-snapshot
 LIBS_catalogd-snapshot = -llmdb -lm
 # other nodes
-SOURCES_catalogd += forward.c gossip.c members.c names.c neighbour.c pools.c remote.c router.c rpc.c rpcpool.c rpcserver.c servers.c wire.c yamux.c
+SOURCES_catalogd += bootstrap.c forward.c gossip.c members.c names.c neighbour.c pools.c raft_members.c raft_peers.c remote.c router.c rpc.c rpcpool.c rpcserver.c servers.c wire.c yamux.c
 # nodes, services, checks, coordinates
 SOURCES_catalogd += canon.c catalog_query.c health_query.c internal_query.c meta.c nodes.c nodes_apply.c nodes_store.c register.c select.c \
 	service_rules.c coordinate.c coordinate_pending.c coordinate_updates.c near.c

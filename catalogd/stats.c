@@ -76,8 +76,14 @@ on_peers(void *ctx, const struct ipc_answer *answer)
 	struct ipc_stream *s = neighbour_end(ctx).stream;
 	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
 	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
-	uint32_t count = answer->status == IPC_OK && mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
+	uint32_t count;
 
+	if (answer->status != IPC_OK) { /* not "none": whoever is about to begin a cluster asks this */
+		ipc_fail(s, 0, "the log can not be asked for its peers: %.*s", (int)answer->error.size,
+		    (const char *)answer->error.data);
+		return;
+	}
+	count = mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
 	mp_put_array(&body, count);
 	for (uint32_t i = 0; i < count; i++)
 		mp_put_bytes(&body, mp_find_str(mp_raw(&in), "Address"));
@@ -90,15 +96,8 @@ stats_status_peers(struct ipc_stream *s, struct bytes args, void *ctx)
 {
 	struct catalogd *c = daemon_state(ctx);
 
-	if (!datacenter_is_ours(s, args, c))
-		return;
-	if (raftlog_status(c->raftlog)->connected)
+	if (datacenter_is_ours(s, args, c))
 		raftd_ask(c, s, "Raft.Peers", on_peers);
-	else {
-		static const uint8_t none[] = {0x90};
-
-		ipc_reply(s, bytes_of(none, sizeof none));
-	}
 }
 
 void

@@ -727,15 +727,6 @@ harmless(const struct config *c, size_t row)
 	       strcmp(c->values[row]->text, "permissive") == 0;
 }
 
-static void
-warn_cluster(struct config *c)
-{
-	if (config_int(c, "bootstrap_expect") > 1)
-		texts_add(c, &c->warnings,
-		    "clusters of several servers are not supported by this version of consuld: there will be no "
-		    "leader");
-}
-
 static int
 check_supported(struct config *c, struct config_error *e)
 {
@@ -755,7 +746,6 @@ check_supported(struct config *c, struct config_error *e)
 	if (config_list_count(c, "watches") > 0)
 		texts_add(c, &c->warnings, "watches are not supported by this version of consuld and are not run");
 	config_set_bool(c, "acl.enabled", false);
-	warn_cluster(c);
 	return 0;
 }
 

@@ -195,6 +195,21 @@ id_check(const struct admit *a, const struct swim_member *m, struct hash_table *
 
 /* ---- members ---- */
 
+/* Another make's Raft is another protocol: with ours in one datacenter there would be two leaders. */
+static int
+make_check(const struct admit *a, const struct swim_member *m, char *error)
+{
+	struct admit_server server;
+
+	if (!a->server || m->state == GOSSIP_STATE_LEFT || serf_tag(m->meta, ADMIT_OWN_TAG).size > 0 ||
+	    !admit_is_server(m->meta, &server) || strcmp(server.datacenter, a->datacenter) != 0)
+		return 0;
+	snprintf(error, SWIM_ERROR_MAX,
+	    "Member '%s' is not a server of consuld (no tag '%s'): servers of one datacenter must all be of one make",
+	    m->name, ADMIT_OWN_TAG);
+	return -1;
+}
+
 static int
 lan_check(const struct admit *a, const struct swim_member *m, char *error)
 {
@@ -231,8 +246,9 @@ admit_members(const struct admit *a, const struct swim_member *members, size_t c
 		const struct swim_member *m = &members[i];
 
 		if (a->wan)
-			result = wan_check(m, error);
-		else if (id_check(a, m, &seen, &slots[i], error) == -1 || lan_check(a, m, error) == -1)
+			result = wan_check(m, error) == -1 ? -1 : make_check(a, m, error);
+		else if (id_check(a, m, &seen, &slots[i], error) == -1 || lan_check(a, m, error) == -1 ||
+			 make_check(a, m, error) == -1)
 			result = -1;
 	}
 	hash_free(&seen);

@@ -10,9 +10,12 @@
 #include "swim.h"
 
 #define ADMIT_NETWORKS_MAX 64
+/* Tag of our own servers; value: the version of what their raftd say to each other. */
+#define ADMIT_OWN_TAG "consuld"
 
 struct admit {
 	bool wan;
+	bool server; /* we are one: others of our datacenter must be of our make, for they share one log */
 	const char *name, *datacenter, *id; /* ours */
 	struct admit_network {
 		uint8_t ip[16];

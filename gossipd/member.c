@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "admit.h"
 #include "duration.h"
 #include "log.h"
 #include "mem.h"
@@ -46,11 +47,16 @@ server_tags(struct self *s, const struct conf *c)
 		add_tag(s, "bootstrap", "1");
 	add_tag(s, "build", "%s:%s", conf_str(c, "consuld.version", CONSULD_COMPAT_VERSION),
 	    conf_str(c, "consuld.revision", ""));
+	add_tag(s, ADMIT_OWN_TAG, "1");
 	add_tag(s, "dc", "%s", conf_str(c, "datacenter", "dc1"));
 	if (expect > 1)
 		add_tag(s, "expect", "%" PRId64, expect);
 	add_tag(s, "ft_fs", "1");
 	add_tag(s, "ft_si", "1");
+	if (conf_int(c, "ports.grpc", -1) > 0)
+		add_tag(s, "grpc_port", "%" PRId64, conf_int(c, "ports.grpc", -1));
+	if (conf_int(c, "ports.grpc_tls", -1) > 0)
+		add_tag(s, "grpc_tls_port", "%" PRId64, conf_int(c, "ports.grpc_tls", -1));
 	add_tag(s, "id", "%s", conf_str(c, "node_id", ""));
 	add_tag(s, "port", "%" PRId64, conf_int(c, "ports.server", 8300));
 	add_tag(s, "raft_vsn", "%" PRId64, conf_int(c, "raft_protocol", 3));

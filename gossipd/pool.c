@@ -242,6 +242,7 @@ admit_init(struct pool *p, const struct conf *c)
 	const char *key = p->wan ? "serf_wan_allowed_cidrs" : "serf_lan_allowed_cidrs";
 
 	p->admit = (struct admit){.wan = p->wan,
+	    .server = p->server,
 	    .name = p->self.name,
 	    .datacenter = conf_str(c, "datacenter", "dc1"),
 	    .id = conf_str(c, "node_id", "")};

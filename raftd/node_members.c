@@ -233,6 +233,9 @@ node_change(
 	}
 	if (node_configuration_index(n) > raft_commit(n->raft))
 		return NODE_CHANGE_WAIT;
+	/* where they are now, whatever the log says: an address that was given up may be another server's */
+	for (size_t i = 0; i < c.count; i++)
+		snprintf(c.members[i].address, sizeof c.members[i].address, "%s", node_address_of(n, c.members[i].id));
 	if (change_make(n, change, member, &c, &same, error) == -1)
 		return NODE_CHANGE_REFUSED;
 	if (same)
@@ -242,9 +245,6 @@ node_change(
 	n->lease_hidden = alone;
 	if (alone && (!n->served || !n->ops->lease_is_free(n->ctx)))
 		return NODE_CHANGE_WAIT;
-	for (size_t i = 0; i < c.count; i++)
-		if (raft_id_equal(c.members[i].id, n->self))
-			memcpy(c.members[i].address, n->address, sizeof n->address);
 	if (raft_id_is_none(c.cluster)) /* of a log from before there were tags */
 		c.cluster = raft_id_from_bytes(wal_id(n->wal));
 	result = node_configuration_propose(n, &c, index, error);

@@ -3,15 +3,7 @@
  */
 #include "members.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
-#include "mem.h"
+#include "catalogd_members_fixture.h"
 
 #define TOLD_MAX 256
 #define ID_1 "11111111-1111-1111-1111-111111111111"
@@ -53,34 +45,9 @@ teardown(void **state)
 }
 
 static int
-take(const struct gossip_event *event)
-{
-	const char *error = NULL;
-	int result = members_take(table, event, &error);
-
-	assert_true((result == -1) == (error != NULL));
-	return result;
-}
-
-/* tags: name and value in turn, NULL at the end. */
-static int
 feed(const char *event, const char *name, enum member_status status, const char *address, const char *const *tags)
 {
-	struct buf list = BUF_INIT(4096), body = BUF_INIT(4096);
-	struct member m = {.name = bytes_str(name), .addr = bytes_str(address), .port = 8301, .status = status};
-	size_t place = mp_open_map(&list);
-	uint32_t pairs = 0;
-	int result;
-
-	for (; tags[2 * pairs] != NULL; pairs++)
-		mp_put_kv_cstr(&list, tags[2 * pairs], tags[2 * pairs + 1]);
-	mp_close(&list, place, pairs);
-	m.tags = buf_bytes(&list);
-	schema_encode(&member_schema, &m, &body);
-	result = take(&(struct gossip_event){.event = bytes_str(event), .member = buf_bytes(&body)});
-	buf_free(&list);
-	buf_free(&body);
-	return result;
+	return feed_member(table, event, name, status, address, tags);
 }
 
 static void
@@ -94,7 +61,7 @@ client(const char *event, const char *name, enum member_status status, const cha
 static void
 mark(void)
 {
-	assert_int_equal(take(&(struct gossip_event){.event = bytes_str("synced")}), 0);
+	assert_int_equal(take_event(table, &(struct gossip_event){.event = bytes_str("synced")}), 0);
 }
 
 static void
@@ -221,7 +188,7 @@ test_nonsense(void **state)
 	assert_int_equal(feed("member-join", "", MEMBER_ALIVE, "10.0.0.1", none), -1);
 	assert_int_equal(feed("member-join", "a", MEMBER_NONE, "10.0.0.1", none), -1);
 	assert_int_equal(feed("member-join", "a", 5, "10.0.0.1", none), -1);
-	assert_int_equal(take(&(struct gossip_event){.event = bytes_str("member-join")}), -1);
+	assert_int_equal(take_event(table, &(struct gossip_event){.event = bytes_str("member-join")}), -1);
 	assert_int_equal(members_count(table), 0);
 	/* a plain serf agent */
 	assert_int_equal(feed("member-join", "serf", MEMBER_ALIVE, "10.0.0.1", none), 0);

@@ -82,6 +82,38 @@ test_datacenter(void **state)
 	assert_refused(&a, &server, 1, NULL);
 }
 
+/* Servers of the reference share no Raft with ours; clients may be of any make, and ours may be in a pool of its servers. */
+static void
+test_make(void **state)
+{
+	struct swim_member foreign = member("f", SERVER, NULL), ours = member("o", SERVER, ADMIT_OWN_TAG, "1", NULL),
+			   client = member("c", "role", "node", "dc", "dc1", NULL);
+	const char *text =
+	    "Member 'f' is not a server of consuld (no tag 'consuld'): servers of one datacenter must all "
+	    "be of one make";
+
+	(void)state;
+	for (int wan = 0; wan <= 1; wan++) {
+		struct admit a = {.wan = wan != 0, .name = "me", .datacenter = "dc1", .id = OWN_ID, .server = true};
+
+		assert_refused(&a, &foreign, 1, text);
+		assert_refused(&a, &ours, 1, NULL);
+		a.server = false;
+		assert_refused(&a, &foreign, 1, NULL);
+		a.server = true;
+		a.datacenter = "dc2";
+		if (wan != 0)
+			assert_refused(&a, &foreign, 1, NULL);
+		else {
+			a.datacenter = "dc1";
+			assert_refused(&a, &client, 1, NULL);
+			foreign.state = GOSSIP_STATE_LEFT;
+			assert_refused(&a, &foreign, 1, NULL);
+			foreign.state = 0;
+		}
+	}
+}
+
 static void
 test_node_ids(void **state)
 {
@@ -154,6 +186,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_datacenter),
+	    cmocka_unit_test(test_make),
 	    cmocka_unit_test(test_node_ids),
 	    cmocka_unit_test(test_old_ids),
 	    cmocka_unit_test(test_wan),

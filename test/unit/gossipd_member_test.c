@@ -62,7 +62,8 @@ assert_member(const char *text, bool wan, const char *json)
 	"node_name = \"s1\"; node_id = \"aeab3851-0000-0000-0000-000000000000\"; datacenter = \"dc1\";"                \
 	"advertise_addr = \"10.0.0.1\"; advertise_addr_wan = \"192.0.2.1\"; bootstrap_expect = 0; protocol = 2; "      \
 	"raft_protocol = 3;"                                                                                           \
-	"ports : { server = 8300; serf_lan = 8301; serf_wan = 8302; }; acl : { enabled = false; }; read_replica = "    \
+	"ports : { server = 8300; grpc = -1; grpc_tls = 8503; serf_lan = 8301; serf_wan = 8302; }; acl : { enabled = " \
+	"false; }; read_replica = "                                                                                    \
 	"false;"
 #define VERSIONS                                                                                                       \
 	"\"ProtocolMin\":1,\"ProtocolMax\":5,\"ProtocolCur\":2,\"DelegateMin\":2,\"DelegateMax\":5,\"DelegateCur\":4}"
@@ -75,8 +76,9 @@ test_server(void **state)
 			     "= \"abcdef12\"; };",
 	    false,
 	    "{\"Name\":\"s1\",\"Addr\":\"10.0.0.1\",\"Port\":8301,\"Tags\":{\"acls\":\"0\",\"bootstrap\":\"1\","
-	    "\"build\":\"1.21.4:abcdef12\","
-	    "\"dc\":\"dc1\",\"ft_fs\":\"1\",\"ft_si\":\"1\",\"id\":\"aeab3851-0000-0000-0000-000000000000\",\"port\":"
+	    "\"build\":\"1.21.4:abcdef12\",\"consuld\":\"1\","
+	    "\"dc\":\"dc1\",\"ft_fs\":\"1\",\"ft_si\":\"1\",\"grpc_tls_port\":\"8503\",\"id\":\"aeab3851-0000-0000-"
+	    "0000-000000000000\",\"port\":"
 	    "\"8300\",\"raft_vsn\":\"3\","
 	    "\"role\":\"consul\",\"segment\":\"\",\"vsn\":\"2\",\"vsn_max\":\"3\",\"vsn_min\":\"2\",\"wan_join_port\":"
 	    "\"8302\"},\"Status\":1," VERSIONS);
@@ -91,8 +93,10 @@ test_server_in_the_wan_pool(void **state)
 	    "server = true; bootstrap = false; consuld : { dev = false; version = \"1.21.4\"; revision = \"\"; };",
 	    true,
 	    "{\"Name\":\"s1.dc1\",\"Addr\":\"192.0.2.1\",\"Port\":8302,\"Tags\":{\"acls\":\"0\",\"build\":\"1.21.4:\","
+	    "\"consuld\":\"1\","
 	    "\"dc\":\"dc1\","
-	    "\"ft_fs\":\"1\",\"ft_si\":\"1\",\"id\":\"aeab3851-0000-0000-0000-000000000000\",\"port\":\"8300\",\"raft_"
+	    "\"ft_fs\":\"1\",\"ft_si\":\"1\",\"grpc_tls_port\":\"8503\",\"id\":\"aeab3851-0000-0000-0000-"
+	    "000000000000\",\"port\":\"8300\",\"raft_"
 	    "vsn\":\"3\","
 	    "\"role\":\"consul\",\"segment\":\"\",\"vsn\":\"2\",\"vsn_max\":\"3\",\"vsn_min\":\"2\"},\"Status\":"
 	    "1," VERSIONS);
