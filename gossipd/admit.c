@@ -201,12 +201,12 @@ make_check(const struct admit *a, const struct swim_member *m, char *error)
 {
 	struct admit_server server;
 
-	if (!a->server || m->state == GOSSIP_STATE_LEFT || serf_tag(m->meta, ADMIT_OWN_TAG).size > 0 ||
-	    !admit_is_server(m->meta, &server) || strcmp(server.datacenter, a->datacenter) != 0)
+	if (!a->server || m->state == GOSSIP_STATE_LEFT || serf_tag(m->card->meta, ADMIT_OWN_TAG).size > 0 ||
+	    !admit_is_server(m->card->meta, &server) || strcmp(server.datacenter, a->datacenter) != 0)
 		return 0;
 	snprintf(error, SWIM_ERROR_MAX,
 	    "Member '%s' is not a server of consuld (no tag '%s'): servers of one datacenter must all be of one make",
-	    m->name, ADMIT_OWN_TAG);
+	    m->card->name, ADMIT_OWN_TAG);
 	return -1;
 }
 
