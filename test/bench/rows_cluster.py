@@ -38,6 +38,14 @@ class Cluster:
         self.settle()
         return self
 
+    def cpu(self):
+        """CPU seconds so far by daemon, of all servers together."""
+        out = {}
+        for suite in self.suites:
+            for name, used in suite.cpu().items():
+                out[name] = out.get(name, 0) + used
+        return out
+
     def leader(self):
         """The server that all take for the leader."""
         found = None
@@ -74,7 +82,7 @@ def three_servers_put(bench):
         for _ in range(RUNS):
             reference = load(nginx.address, "GET", "/", *options, port=nginx.PORT)["rate"] if nginx.here else None
             leader = cluster.leader()
-            with Shares(leader, "load") as shares:
+            with Shares(cluster, "load") as shares:
                 figures = load(leader.address, "PUT", "/v1/kv/bench/put/%u", *options, "-m", 1000, "-b", VALUE)
             pairs.append((reference, figures["rate"]))
             p99.append(figures["p99_us"] / 1000)
