@@ -1,13 +1,13 @@
 /*
  * cmd_event.c - event, rtt (cli.md 8.12, 8.16)
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "api.h"
+#include "coordinate_point.h"
 #include "filter_regex.h"
 #include "output.h"
 
@@ -70,13 +70,15 @@ event_run(struct invocation *in)
 
 /* ---- rtt ---- */
 
-#define DIMENSIONS_MAX 16
+/* Where a node is: one point for each network segment that it told. */
+#define SEGMENTS_MAX 64
 
-struct coordinate {
-	double vec[DIMENSIONS_MAX];
-	uint32_t dimensions;
-	double height;
-	double adjustment;
+struct place {
+	size_t count;
+	struct {
+		struct bytes segment;
+		struct coordinate_point point;
+	} at[SEGMENTS_MAX];
 };
 
 static double
@@ -95,37 +97,63 @@ same_name(struct bytes a, const char *name)
 	return bytes_equal_fold(a, bytes_str(name));
 }
 
-/* Of the node among the elements of /v1/coordinate/nodes. */
+/* false: of other dimensions. */
 static bool
-find_coordinate(struct mp nodes, const char *name, struct coordinate *out)
+point_of(struct mp coord, struct coordinate_point *out)
 {
-	struct mp at, element, coord;
+	struct mp element;
 
-	for (uint32_t n = json_elements(nodes, &at); n > 0; n--, mp_skip(&at)) {
-		if (!same_name(json_member_text(at, "Node"), name))
-			continue;
-		coord = json_member(at, "Coord");
-		out->height = json_double(json_member(coord, "Height"));
-		out->adjustment = json_double(json_member(coord, "Adjustment"));
-		out->dimensions = MIN(json_elements(json_member(coord, "Vec"), &element), DIMENSIONS_MAX);
-		for (uint32_t i = 0; i < out->dimensions; i++, mp_skip(&element))
-			out->vec[i] = json_double(element);
-		return true;
-	}
-	return false;
+	*out = (struct coordinate_point){
+	    .height = json_double(json_member(coord, "Height")),
+	    .adjustment = json_double(json_member(coord, "Adjustment")),
+	};
+	if (json_elements(json_member(coord, "Vec"), &element) != COORDINATE_DIMENSIONS)
+		return false;
+	for (int i = 0; i < COORDINATE_DIMENSIONS; i++, mp_skip(&element))
+		out->vec[i] = json_double(element);
+	return true;
 }
 
-/* The pools' own estimate, in milliseconds; an adjustment counts only while the sum stays positive. */
-static double
-distance_ms(const struct coordinate *a, const struct coordinate *b)
+/* Of the node among the elements of /v1/coordinate/nodes. */
+static bool
+find_place(struct mp nodes, const char *name, struct place *out)
 {
-	double sum = 0, raw, adjusted;
+	struct mp at;
 
-	for (uint32_t i = 0; i < MIN(a->dimensions, b->dimensions); i++)
-		sum += (a->vec[i] - b->vec[i]) * (a->vec[i] - b->vec[i]);
-	raw = sqrt(sum) + a->height + b->height;
-	adjusted = raw + a->adjustment + b->adjustment;
-	return (adjusted > 0 ? adjusted : raw) * 1000;
+	for (uint32_t n = json_elements(nodes, &at); n > 0; n--, mp_skip(&at))
+		if (same_name(json_member_text(at, "Node"), name) && out->count < SEGMENTS_MAX &&
+		    point_of(json_member(at, "Coord"), &out->at[out->count].point))
+			out->at[out->count++].segment = json_member_text(at, "Segment");
+	return out->count > 0;
+}
+
+static const struct coordinate_point *
+point_in(const struct place *p, struct bytes segment)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (bytes_equal(p->at[i].segment, segment))
+			return &p->at[i].point;
+	return NULL;
+}
+
+/* Prints the estimate. A node that is in one segment alone decides which of the other's points counts. */
+static int
+show_distance(const char *const names[2], const struct place places[2], const char *pool)
+{
+	const struct coordinate_point *points[2];
+	struct bytes segment = bytes_str("");
+
+	for (int i = 0; i < 2; i++)
+		if (places[i].count == 1)
+			segment = places[i].at[0].segment;
+	for (int i = 0; i < 2; i++) {
+		points[i] = point_in(&places[i], segment);
+		if (points[i] == NULL)
+			return command_fail("Could not find a coordinate for node \"%s\"", names[i]);
+	}
+	output_line("Estimated %s <-> %s rtt: %.3f ms (using %s coordinates)", names[0], names[1],
+	    coordinate_point_distance(points[0], points[1]) * 1000, pool);
+	return 0;
 }
 
 /* The agent's own node. NULL: told. */
@@ -150,7 +178,7 @@ static int
 lan_rtt(struct invocation *in, struct api *api)
 {
 	const char *names[2] = {in->argv[0], in->argc == 2 ? in->argv[1] : own_name(in, api)};
-	struct coordinate coordinates[2] = {{.dimensions = 0}};
+	struct place places[2] = {{.count = 0}};
 	struct response response;
 	int result = 0;
 
@@ -159,18 +187,17 @@ lan_rtt(struct invocation *in, struct api *api)
 	if (api_json_of(api, "/v1/coordinate/nodes", &response) == -1)
 		result = command_fail("Error getting coordinates: %s", response.error);
 	for (int i = 0; result == 0 && i < 2; i++)
-		if (!find_coordinate(response.json, names[i], &coordinates[i]))
+		if (!find_place(response.json, names[i], &places[i]))
 			result = command_fail("Could not find a coordinate for node \"%s\"", names[i]);
 	if (result == 0)
-		output_line("Estimated %s <-> %s rtt: %.3f ms (using LAN coordinates)", names[0], names[1],
-		    distance_ms(&coordinates[0], &coordinates[1]));
+		result = show_distance(names, places, "LAN");
 	response_free(&response);
 	return result;
 }
 
 /* Of "NODE.DATACENTER" among the elements of /v1/coordinate/datacenters. */
 static bool
-find_wan_coordinate(struct mp datacenters, const char *name, struct coordinate *out)
+find_wan_place(struct mp datacenters, const char *name, struct place *out)
 {
 	const char *dot = strrchr(name, '.');
 	char node[512];
@@ -182,7 +209,7 @@ find_wan_coordinate(struct mp datacenters, const char *name, struct coordinate *
 	node[dot - name] = '\0';
 	for (uint32_t n = json_elements(datacenters, &at); n > 0; n--, mp_skip(&at))
 		if (same_name(json_member_text(at, "Datacenter"), dot + 1))
-			return find_coordinate(json_member(at, "Coordinates"), node, out);
+			return find_place(json_member(at, "Coordinates"), node, out);
 	return false;
 }
 
@@ -212,7 +239,7 @@ static int
 wan_rtt(struct invocation *in, struct api *api)
 {
 	const char *names[2] = {in->argv[0], in->argc == 2 ? in->argv[1] : own_wan_name(in, api)};
-	struct coordinate coordinates[2] = {{.dimensions = 0}};
+	struct place places[2] = {{.count = 0}};
 	struct response response;
 	int result = 0;
 
@@ -224,11 +251,10 @@ wan_rtt(struct invocation *in, struct api *api)
 	if (api_json_of(api, "/v1/coordinate/datacenters", &response) == -1)
 		result = command_fail("Error getting coordinates: %s", response.error);
 	for (int i = 0; result == 0 && i < 2; i++)
-		if (!find_wan_coordinate(response.json, names[i], &coordinates[i]))
+		if (!find_wan_place(response.json, names[i], &places[i]))
 			result = command_fail("Could not find a coordinate for node \"%s\"", names[i]);
 	if (result == 0)
-		output_line("Estimated %s <-> %s rtt: %.3f ms (using WAN coordinates)", names[0], names[1],
-		    distance_ms(&coordinates[0], &coordinates[1]));
+		result = show_distance(names, places, "WAN");
 	response_free(&response);
 	return result;
 }

@@ -17,6 +17,7 @@
 #define EVENTS_KEPT 256
 #define LISTENERS_MAX 4096
 #define VERSION 1
+#define FIRE_TIMEOUT_MS 60000
 #define WAIT_MAX_NS (600 * NS_PER_S)
 #define SERVICES_TIMEOUT_MS 5000
 #define ASKING_MAX 64 /* events that wait for checkd at a time */
@@ -392,12 +393,98 @@ refused(struct ipc_stream *s, const char *what, struct bytes pattern)
 	return regex == NULL;
 }
 
+/* ---- firing ---- */
+
+/* An event that a server sends for us. */
+struct firing {
+	struct ipc_stream *stream;
+	struct ipc_call *call;
+	struct kept_event event;
+};
+
+static void
+fired(struct ipc_stream *s, const struct user_event *e)
+{
+	struct buf body = BUF_INIT(REPLY_BYTES_MAX);
+
+	schema_encode(&user_event_schema, e, &body);
+	ipc_reply(s, buf_bytes(&body));
+	buf_free(&body);
+}
+
+static void
+firing_free(struct firing *f)
+{
+	free(f->event.bytes);
+	free(f);
+}
+
+static void
+on_firing_abandoned(struct ipc_stream *s UNUSED, void *ctx)
+{
+	struct firing *f = ctx;
+
+	ipc_cancel(f->call);
+	firing_free(f);
+}
+
+static void
+on_fired(void *ctx, const struct ipc_answer *answer)
+{
+	struct firing *f = ctx;
+
+	ipc_stream_watch(f->stream, NULL, NULL, NULL);
+	if (answer->status == IPC_OK)
+		fired(f->stream, &f->event.event);
+	else
+		ipc_fail(f->stream, answer->code == 0 ? 500 : answer->code, "%.*s", (int)answer->error.size,
+		    (const char *)answer->error.data);
+	firing_free(f);
+}
+
+/* On a client: by a server, as all members of a pool expect it of events of this kind. */
+static void
+fire_by_server(struct gossip *g, struct ipc_stream *s, const struct user_event *e, struct bytes payload)
+{
+	struct event_fire_request request = {
+	    .datacenter = bytes_str(conf_str(daemon_conf(g->daemon), "datacenter", "dc1")),
+	    .name = e->name,
+	    .payload = payload,
+	    .allow_stale = true,
+	};
+	struct buf args = BUF_INIT(REPLY_BYTES_MAX);
+	struct firing *f = xcalloc(1, sizeof *f);
+
+	schema_encode(&event_fire_request_schema, &request, &args);
+	f->stream = s;
+	f->event = event_copy(e);
+	f->call = ipc_call(daemon_peer(g->daemon, "catalogd"), "Internal.EventFire", buf_bytes(&args),
+	    &(struct ipc_call_options){.timeout_ms = FIRE_TIMEOUT_MS}, on_fired, f);
+	ipc_stream_watch(s, on_firing_abandoned, NULL, f);
+	buf_free(&args);
+}
+
+static void
+fire(struct gossip *g, struct ipc_stream *s, const struct user_event *e, struct bytes payload)
+{
+	struct buf name = BUF_INIT(64u * 1024);
+	char text[SERF_ERROR_MAX];
+
+	buf_put_str(&name, EVENT_PREFIX);
+	buf_put_bytes(&name, e->name);
+	if (pool_event_send(g->pools[LAN], buf_bytes(&name), payload, text) == -1)
+		ipc_fail(s, 500, "error broadcasting event: %s", text);
+	else
+		fired(s, e);
+	buf_free(&name);
+}
+
 void
 events_handle_fire(struct ipc_stream *s, struct bytes args, void *ctx)
 {
 	struct gossip *g = daemon_state(ctx);
-	struct buf name = BUF_INIT(64u * 1024), payload = BUF_INIT(1024u * 1024), body = BUF_INIT(REPLY_BYTES_MAX);
-	char id[UUID_TEXT_SIZE], text[SERF_ERROR_MAX];
+	struct buf payload = BUF_INIT(1024u * 1024);
+	char id[UUID_TEXT_SIZE];
 	struct user_event e;
 	const char *error;
 
@@ -416,24 +503,21 @@ events_handle_fire(struct ipc_stream *s, struct bytes args, void *ctx)
 	e.id = bytes_str(id);
 	e.version = VERSION;
 	e.ltime = 0;
-	buf_put_str(&name, EVENT_PREFIX);
-	buf_put_bytes(&name, e.name);
-	if (e.payload.size <= UINT16_MAX)
-		payload_put(&e, &payload);
-	if (e.payload.size > UINT16_MAX)
+	if (e.payload.size > UINT16_MAX) {
 		ipc_fail(s, 500,
 		    "error broadcasting event: user event exceeds configured limit of %d bytes before encoding",
 		    SERF_EVENT_BYTES_MAX);
-	else if (pool_event_send(g->pools[LAN], buf_bytes(&name), buf_bytes(&payload), text) == -1)
-		ipc_fail(s, 500, "error broadcasting event: %s", text);
-	else {
-		schema_encode(&user_event_schema, &e, &body);
-		ipc_reply(s, buf_bytes(&body));
+		return;
 	}
-	buf_free(&name);
+	payload_put(&e, &payload);
+	if (conf_bool(daemon_conf(g->daemon), "server", true))
+		fire(g, s, &e, buf_bytes(&payload));
+	else
+		fire_by_server(g, s, &e, buf_bytes(&payload));
 	buf_free(&payload);
-	buf_free(&body);
 }
+
+/* ---- listening ---- */
 
 static void
 on_listener_abandoned(struct ipc_stream *s UNUSED, void *ctx)
