@@ -3,8 +3,11 @@
  */
 #include "coordinate.h"
 
+#include <math.h>
+
 #include "catalogd_fixture.h"
 #include "coordinate_pending.h"
+#include "coordinate_point.h"
 #include "coordinate_updates.h"
 
 #define ASK_COORDINATES() ask(coordinate_list_nodes, &dc_request_schema, "{}", &indexed_coordinates_schema)
@@ -141,6 +144,11 @@ test_lists_are_sorted_by_distance(void **state)
 	assert_order(ASK_CHECKS("{'ServiceName':'web'," NEAR("near") "}"), "'near'", "'mid'", "'far'", "'lost'");
 	assert_order(ASK_STATE("{'State':'any'," NEAR("near") "}"), "'near'", "'mid'", "'far'", "'lost'");
 	assert_order(ASK_STATE("{'State':'passing'," NEAR("far") "}"), "'far'", "'mid'", "'near'", "'lost'");
+	/* instances of one node stay together, as they were */
+	put("{'Node':'mid','Address':'10.0.0.3','Service':{'ID':'web2','Service':'web'}}");
+	put("{'Node':'mid','Address':'10.0.0.3','Service':{'ID':'web3','Service':'web'}}");
+	assert_order(ASK_SERVICE("{'ServiceName':'web'," NEAR("near") "}"), "'near'", "'mid'", "'web'", "'mid'",
+	    "'web2'", "'mid'", "'web3'", "'far'", "'lost'");
 	/* what the filter leaves is sorted */
 	assert_order(ASK_NODES("{'Filter':'Node != mid'," NEAR("near") "}"), "'near'", "'far'", "'lost'");
 	/* by name where there is nothing to go by */
@@ -253,6 +261,35 @@ test_update_is_judged(void **state)
 		    fixture_write(coordinate_update_write, &coordinate_update_request_schema, rows[i].json), -1);
 		assert_string_equal(fix.error, rows[i].error);
 	}
+}
+
+/* JSON has no such numbers, the wire does. */
+static void
+test_numbers_that_are_none(void **state)
+{
+	const double bad[] = {NAN, INFINITY, -INFINITY};
+	struct buf args = BUF_INIT(4096), body = BUF_INIT(4096), coord = BUF_INIT(4096);
+
+	(void)state;
+	for (size_t i = 0; i < COUNTOF(bad); i++)
+		for (int where = 0; where < 4; where++) {
+			struct coordinate_update_request request = {.node = bytes_str("near")};
+			struct write w = {.txn = store_read(fix.store), .region = fix.region, .body = &body};
+			struct coordinate_point point = {.height = 1};
+
+			*(double *[]){&point.vec[7], &point.error, &point.adjustment, &point.height}[where] = bad[i];
+			buf_clear(&coord);
+			coordinate_point_put(&point, &coord);
+			request.coord = buf_bytes(&coord);
+			buf_clear(&args);
+			schema_encode(&coordinate_update_request_schema, &request, &args);
+			w.args = buf_bytes(&args);
+			assert_int_equal(coordinate_update_write(&w), -1);
+			assert_string_equal(w.error, "invalid coordinate");
+		}
+	buf_free(&args);
+	buf_free(&body);
+	buf_free(&coord);
 }
 
 /* ---- batches ---- */
@@ -374,6 +411,7 @@ main(void)
 	    TEST(test_a_sorted_answer_is_kept_until_coordinates_change),
 	    TEST(test_segments),
 	    TEST(test_update_is_judged),
+	    TEST(test_numbers_that_are_none),
 	    cmocka_unit_test(test_batches_have_the_latest_of_each),
 	    cmocka_unit_test(test_a_period_has_its_bounds),
 	    cmocka_unit_test(test_interval_grows_with_the_pool),
