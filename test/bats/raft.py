@@ -16,6 +16,8 @@ def pack(v):
         return b"\xc3" if v else b"\xc2"
     if isinstance(v, int):
         return b"\xcf" + struct.pack(">Q", v)
+    if isinstance(v, float):
+        return b"\xcb" + struct.pack(">d", v)
     if isinstance(v, str):
         b = v.encode()
         return b"\xdb" + struct.pack(">I", len(b)) + b
