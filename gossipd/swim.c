@@ -64,11 +64,11 @@ swim_say(const struct swim *s, enum log_level level, const char *fmt, ...)
 
 /* ---- the nodes ---- */
 
-struct node *
+struct swim_node *
 node_find(const struct swim *s, struct bytes name)
 {
 	for (struct hash_node *h = hash_first(&s->names, hash_bytes(0, name)); h != NULL; h = hash_next(h)) {
-		struct node *n = RING_ENTRY(h, struct node, by_name);
+		struct swim_node *n = RING_ENTRY(h, struct swim_node, by_name);
 
 		if (bytes_is(name, n->member.card->name))
 			return n;
@@ -77,7 +77,7 @@ node_find(const struct swim *s, struct bytes name)
 }
 
 static void
-node_place(struct swim *s, struct node *n, size_t place)
+node_place(struct swim *s, struct swim_node *n, size_t place)
 {
 	s->nodes[place] = n;
 	n->place = place;
@@ -86,7 +86,7 @@ node_place(struct swim *s, struct node *n, size_t place)
 static void
 nodes_swap(struct swim *s, size_t a, size_t b)
 {
-	struct node *n = s->nodes[a];
+	struct swim_node *n = s->nodes[a];
 
 	node_place(s, s->nodes[b], a);
 	node_place(s, n, b);
@@ -94,7 +94,7 @@ nodes_swap(struct swim *s, size_t a, size_t b)
 
 /* It says this of itself now, under the name that it has. */
 static void
-node_card_set(struct node *n, const struct swim_card *says)
+node_card_set(struct swim_node *n, const struct swim_card *says)
 {
 	const struct swim_card *before = n->member.card;
 
@@ -103,10 +103,10 @@ node_card_set(struct node *n, const struct swim_card *says)
 }
 
 /* At a random place of the list. The name has been checked. */
-static struct node *
+static struct swim_node *
 node_add(struct swim *s, const struct swim_card *says)
 {
-	struct node *n = xcalloc(1, sizeof *n);
+	struct swim_node *n = xcalloc(1, sizeof *n);
 
 	n->member.card = swim_card_take(says);
 	n->member.state = GOSSIP_STATE_DEAD;
@@ -114,7 +114,7 @@ node_add(struct swim *s, const struct swim_card *says)
 	hash_insert(&s->names, &n->by_name);
 	if (s->count == s->size) {
 		s->size = s->size == 0 ? 8 : s->size * 2;
-		s->nodes = xreallocarray(s->nodes, s->size, sizeof(struct node *));
+		s->nodes = xreallocarray(s->nodes, s->size, sizeof(struct swim_node *));
 	}
 	node_place(s, n, s->count++);
 	nodes_swap(s, n->place, (size_t)s->ops->random(s->ctx, s->count));
@@ -122,14 +122,14 @@ node_add(struct swim *s, const struct swim_card *says)
 }
 
 static void
-node_free(struct node *n)
+node_free(struct swim_node *n)
 {
 	swim_card_release(n->member.card);
 	free(n);
 }
 
 static void
-node_remove(struct swim *s, struct node *n)
+node_remove(struct swim *s, struct swim_node *n)
 {
 	s->ops->forgotten(s->ctx, &n->member);
 	suspicion_stop(s, n);
@@ -150,7 +150,7 @@ void
 nodes_sweep(struct swim *s, uint64_t now)
 {
 	for (size_t i = 0; i < s->count;) {
-		struct node *n = s->nodes[i];
+		struct swim_node *n = s->nodes[i];
 
 		if (n != s->self && is_gone(&n->member) && now - n->member.since > s->config.gossip_to_the_dead)
 			node_remove(s, n);
@@ -162,7 +162,7 @@ nodes_sweep(struct swim *s, uint64_t now)
 }
 
 static void
-state_set(struct node *n, enum gossip_state state, uint64_t now)
+state_set(struct swim_node *n, enum gossip_state state, uint64_t now)
 {
 	if (n->member.state != state)
 		n->member.since = now;
@@ -182,7 +182,7 @@ ticks_wake(struct swim *s, uint64_t now)
 /* ---- ourselves ---- */
 
 static struct gossip_alive
-alive_of(const struct node *n)
+alive_of(const struct swim_node *n)
 {
 	return (struct gossip_alive){
 	    .addr = swim_ip_bytes(&n->member.card->address),
@@ -234,7 +234,7 @@ alive_is_sane(const struct swim *s, const struct gossip_alive *a)
 }
 
 static bool
-may_take_over(const struct swim *s, const struct node *n, uint64_t now)
+may_take_over(const struct swim *s, const struct swim_node *n, uint64_t now)
 {
 	return n->member.state == GOSSIP_STATE_LEFT ||
 	       (n->member.state == GOSSIP_STATE_DEAD && s->config.dead_reclaim > 0 &&
@@ -256,7 +256,8 @@ alive_of_self(struct swim *s, const struct gossip_alive *a)
 }
 
 static void
-alive_of_other(struct swim *s, struct node *n, const struct gossip_alive *a, const struct swim_card *says, uint64_t now)
+alive_of_other(
+    struct swim *s, struct swim_node *n, const struct gossip_alive *a, const struct swim_card *says, uint64_t now)
 {
 	bool was_gone = is_gone(&n->member), new_meta = !bytes_equal(n->member.card->meta, a->meta);
 
@@ -274,7 +275,7 @@ alive_of_other(struct swim *s, struct node *n, const struct gossip_alive *a, con
 void
 swim_alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
 {
-	struct node *n = node_find(s, a->node);
+	struct swim_node *n = node_find(s, a->node);
 	char name[SWIM_NAME_MAX];
 	struct swim_card says = {.name = name, .meta = a->meta};
 	struct swim_member claimed = {.card = &says, .incarnation = (uint32_t)a->incarnation};
@@ -323,7 +324,7 @@ swim_alive(struct swim *s, const struct gossip_alive *a, uint64_t now)
 void
 swim_suspect(struct swim *s, const struct gossip_accusation *a, uint64_t now)
 {
-	struct node *n = node_find(s, a->node);
+	struct swim_node *n = node_find(s, a->node);
 
 	if (n == NULL || a->incarnation < n->member.incarnation || a->incarnation > UINT32_MAX)
 		return;
@@ -361,7 +362,7 @@ on_leave_spread(void *ctx, bool all)
 void
 swim_dead(struct swim *s, const struct gossip_accusation *a, uint64_t now)
 {
-	struct node *n = node_find(s, a->node);
+	struct swim_node *n = node_find(s, a->node);
 
 	if (n == NULL || a->incarnation < n->member.incarnation || a->incarnation > UINT32_MAX)
 		return;
@@ -522,7 +523,7 @@ swim_left(const struct swim *s)
 struct swim_member *
 swim_find(const struct swim *s, const char *name, size_t name_size)
 {
-	struct node *n = node_find(s, bytes_of(name, name_size));
+	struct swim_node *n = node_find(s, bytes_of(name, name_size));
 
 	return n == NULL ? NULL : &n->member;
 }
@@ -581,7 +582,7 @@ swim_choose(struct swim *s, size_t count, bool (*fits)(const struct swim_member 
 
 	/* draws first; in a small pool where draws miss, all are looked at from a random place on */
 	for (size_t draws = 0; chosen < count && draws < 3 * s->count; draws++) {
-		struct node *n = s->nodes[s->ops->random(s->ctx, s->count)];
+		struct swim_node *n = s->nodes[s->ops->random(s->ctx, s->count)];
 		size_t i = 0;
 
 		if (n == s->self || !fits(&n->member, ctx))

@@ -15,7 +15,7 @@
 #define PINGS_MAX 1024 /* of others that we relay at a time */
 
 /* Thousands in a pool, and few of them suspected. */
-struct node {
+struct swim_node {
 	struct swim_member member;
 	struct hash_node by_name;
 	size_t place;                /* in the list that is probed */
@@ -40,10 +40,10 @@ struct swim {
 	void *ctx;
 	struct timers *timers;
 
-	struct node **nodes; /* the list that is probed, in random order */
+	struct swim_node **nodes; /* the list that is probed, in random order */
 	size_t count, size;
 	struct hash_table names;
-	struct node *self;
+	struct swim_node *self;
 	uint32_t incarnation; /* our counter */
 	uint32_t seq;
 	unsigned score;
@@ -67,7 +67,7 @@ void swim_say(const struct swim *s, enum log_level level, const char *fmt, ...) 
 
 /* ---- swim.c ---- */
 
-struct node *node_find(const struct swim *s, struct bytes name);
+struct swim_node *node_find(const struct swim *s, struct bytes name);
 static inline struct bytes
 swim_ip_bytes(const struct swim_address *a)
 {
@@ -96,10 +96,10 @@ void score_add(struct swim *s, int by);
 /* ---- swim_suspicion.c ---- */
 
 /* n is suspected now, accused by from; it will be dead at the end unless that is stopped. */
-void suspicion_start(struct swim *s, struct node *n, struct bytes from, uint64_t now);
-void suspicion_stop(struct swim *s, struct node *n);
+void suspicion_start(struct swim *s, struct swim_node *n, struct bytes from, uint64_t now);
+void suspicion_stop(struct swim *s, struct swim_node *n);
 /* from accuses n, which is suspected, too. false: that is nothing new. */
-bool suspicion_confirm(struct swim *s, struct node *n, struct bytes from, uint64_t now);
+bool suspicion_confirm(struct swim *s, struct swim_node *n, struct bytes from, uint64_t now);
 
 /* ---- swim_spread.c ---- */
 

@@ -182,7 +182,7 @@ relay_ack(struct swim *s, uint64_t seq)
 static void
 probe_over(struct swim *s, bool alive, int score, uint64_t now)
 {
-	struct node *n = node_find(s, bytes_str(s->probe_name));
+	struct swim_node *n = node_find(s, bytes_str(s->probe_name));
 
 	s->probe_stage = PROBE_NONE;
 	timer_stop(s->timers, &s->probe_timer);
@@ -200,7 +200,7 @@ probe_over(struct swim *s, bool alive, int score, uint64_t now)
 void
 probe_ack(struct swim *s, struct bytes body, uint64_t now)
 {
-	const struct node *n;
+	const struct swim_node *n;
 	struct gossip_ack a;
 	const char *error;
 
@@ -245,7 +245,7 @@ can_help(const struct swim_member *m, void *ctx)
 static void
 probe_by_others(struct swim *s)
 {
-	struct node *n = node_find(s, bytes_str(s->probe_name));
+	struct swim_node *n = node_find(s, bytes_str(s->probe_name));
 	struct swim_member *helpers[16];
 	struct buf out = BUF_INIT(PACKET_MAX);
 	size_t count;
@@ -303,7 +303,7 @@ on_probe_timer(struct timer *t, uint64_t now)
 }
 
 static void
-probe_begin(struct swim *s, const struct node *n, uint64_t now)
+probe_begin(struct swim *s, const struct swim_node *n, uint64_t now)
 {
 	struct buf ping = BUF_INIT(PACKET_MAX), accusation = BUF_INIT(PACKET_MAX), both = BUF_INIT(PACKET_MAX);
 	struct gossip_accusation a = {.from = bytes_str(s->self->member.card->name),
@@ -334,11 +334,11 @@ probe_begin(struct swim *s, const struct node *n, uint64_t now)
 }
 
 /* The next one in the list that may be probed; NULL: there is none. */
-static const struct node *
+static const struct swim_node *
 probe_next(struct swim *s, uint64_t now)
 {
 	for (size_t looked = 0; looked <= s->count; looked++) {
-		const struct node *n;
+		const struct swim_node *n;
 
 		if (s->probe_at >= s->count) {
 			s->probe_at = 0;
@@ -355,7 +355,7 @@ static void
 on_probe_tick(struct timer *t, uint64_t now)
 {
 	struct swim *s = t->ctx;
-	const struct node *n;
+	const struct swim_node *n;
 
 	if (s->count < 2)
 		return; /* rests until somebody comes */

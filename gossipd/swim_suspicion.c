@@ -15,7 +15,7 @@
 struct suspicion {
 	struct timer end;
 	struct swim *swim;
-	struct node *node;
+	struct swim_node *node;
 	uint64_t began;
 	uint64_t min, max;
 	unsigned wanted, confirmed;
@@ -59,7 +59,7 @@ length_min(const struct swim *s)
 }
 
 void
-suspicion_start(struct swim *s, struct node *n, struct bytes from, uint64_t now)
+suspicion_start(struct swim *s, struct swim_node *n, struct bytes from, uint64_t now)
 {
 	unsigned wanted = s->config.suspicion_mult > 2 ? s->config.suspicion_mult - 2 : 0;
 	struct suspicion *p = xcalloc(1, sizeof *p);
@@ -79,7 +79,7 @@ suspicion_start(struct swim *s, struct node *n, struct bytes from, uint64_t now)
 }
 
 void
-suspicion_stop(struct swim *s, struct node *n)
+suspicion_stop(struct swim *s, struct swim_node *n)
 {
 	if (n->suspicion == NULL)
 		return;
@@ -89,7 +89,7 @@ suspicion_stop(struct swim *s, struct node *n)
 }
 
 bool
-suspicion_confirm(struct swim *s, struct node *n, struct bytes from, uint64_t now)
+suspicion_confirm(struct swim *s, struct swim_node *n, struct bytes from, uint64_t now)
 {
 	struct suspicion *p = n->suspicion;
 	uint64_t hash = hash_bytes(1, from), end;

@@ -41,8 +41,9 @@ $(BUILD)/bench/%: test/bench/%.c $(BENCH_SOURCES) test/bench/client.h test/bench
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(BENCH_SOURCES) $(LDFLAGS_ALL)
 
-tests: $(UNIT_TESTS) $(FUZZ_TESTS) $(BENCH_CLIENTS)
-benches: $(BENCH_CLIENTS)
+BENCH_SIM = $(BUILD)/test/gossipd_pool_sim
+tests: $(UNIT_TESTS) $(FUZZ_TESTS) $(BENCH_CLIENTS) $(BENCH_SIM)
+benches: $(BENCH_CLIENTS) $(BENCH_SIM)
 sims: $(SIM_TESTS) $(SIM_SUITE)
 unit: $(UNIT_TESTS)
 	test/run-unit $(UNIT_TESTS)

@@ -15,7 +15,7 @@
 #include "stream_reader.h"
 #include "swim.h"
 
-struct node {
+struct host {
 	struct timers timers;
 	struct swim *swim;
 	struct serf *serf;
@@ -27,7 +27,7 @@ struct node {
 static uint64_t
 op_random(void *ctx, uint64_t below)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	n->random = n->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	return (n->random >> 33) % below;
@@ -36,7 +36,7 @@ op_random(void *ctx, uint64_t below)
 static void
 op_packet(void *ctx, const struct swim_address *to, struct bytes message, bool crc)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 	struct envelope e = {.ring = &n->ring, .compress = true};
 	struct buf out = BUF_INIT(1024 * 1024);
 
@@ -83,7 +83,7 @@ op_merge_allowed(void *ctx, const struct swim_member *members, size_t count, cha
 static void
 op_changed(void *ctx, enum swim_change change, struct swim_member *m, uint64_t now)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	serf_swim_changed(n->serf, change, m, now);
 }
@@ -91,7 +91,7 @@ op_changed(void *ctx, enum swim_change change, struct swim_member *m, uint64_t n
 static void
 op_conflict(void *ctx, const struct swim_member *m, const struct swim_address *other)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	serf_swim_conflict(n->serf, m, other, n->now);
 }
@@ -105,7 +105,7 @@ op_forgotten(void *ctx, struct swim_member *m)
 static void
 op_left(void *ctx)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	serf_swim_left(n->serf);
 }
@@ -113,7 +113,7 @@ op_left(void *ctx)
 static void
 op_user(void *ctx, struct bytes message, uint64_t now)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	serf_message(n->serf, message, now);
 }
@@ -122,7 +122,7 @@ static size_t
 op_broadcasts(
     void *ctx, size_t overhead, size_t limit, void (*each)(void *each_ctx, struct bytes message), void *each_ctx)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	return serf_broadcasts(n->serf, overhead, limit, each, each_ctx);
 }
@@ -130,7 +130,7 @@ op_broadcasts(
 static void
 op_ack_payload(void *ctx, struct buf *out)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	coordinate_payload_put(&n->coordinates.own, out);
 }
@@ -138,7 +138,7 @@ op_ack_payload(void *ctx, struct buf *out)
 static void
 op_acked(void *ctx, const struct swim_member *m, uint64_t rtt, struct bytes payload)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 	struct coordinate_point p;
 
 	if (coordinate_payload_get(payload, &p) == 0)
@@ -187,7 +187,7 @@ op_reconnect(void *ctx, const struct serf_member *m)
 static const char *
 op_key(void *ctx, enum serf_key_operation op, struct bytes key, const struct keyring **ring)
 {
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	*ring = &n->ring;
 	return op == SERF_KEY_INSTALL  ? keyring_install(&n->ring, key)
@@ -209,7 +209,7 @@ static const struct serf_ops serf_ops = {
     op_random, op_serf_changed, op_event, op_query_seen, op_reconnect, op_key, op_conflict_lost, op_say};
 
 static void
-node_init(struct node *n, bool keys)
+node_init(struct host *n, bool keys)
 {
 	static const uint8_t vsn[GOSSIP_VSN_BYTES] = {1, 5, 2, 2, 5, 4};
 	const struct swim_address address = {.ip = {127, 0, 14, 11}, .ip_size = 4, .port = 7946};
@@ -219,7 +219,7 @@ node_init(struct node *n, bool keys)
 	char error[KEYRING_ERROR_MAX];
 
 	serf.resolve_conflicts = true;
-	*n = (struct node){.random = 1, .now = 1000000000};
+	*n = (struct host){.random = 1, .now = 1000000000};
 	if (keys && (aead_load(error) == -1 || keyring_install(&n->ring, bytes_str("0123456789abcdef")) != NULL ||
 			keyring_install(&n->ring, bytes_str("consul-wan-key-1")) != NULL))
 		abort();
@@ -231,7 +231,7 @@ node_init(struct node *n, bool keys)
 }
 
 static void
-node_free(struct node *n)
+node_free(struct host *n)
 {
 	swim_free(n->swim);
 	serf_free(n->serf);
@@ -244,13 +244,13 @@ static void
 on_part(void *ctx, struct bytes message)
 {
 	const struct swim_address from = {.ip = {127, 0, 14, 12}, .ip_size = 4, .port = 7946};
-	struct node *n = ctx;
+	struct host *n = ctx;
 
 	swim_message(n->swim, &from, message, n->now);
 }
 
 static void
-packet(struct node *n, const struct envelope *e, struct bytes in)
+packet(struct host *n, const struct envelope *e, struct bytes in)
 {
 	struct buf scratch = BUF_INIT(GOSSIP_PACKET_MAX);
 	struct bytes message;
@@ -262,7 +262,7 @@ packet(struct node *n, const struct envelope *e, struct bytes in)
 }
 
 static void
-taken(struct node *n, struct bytes message)
+taken(struct host *n, struct bytes message)
 {
 	struct bytes body = bytes_of(message.data + 1, message.size - 1), user;
 	struct buf out = BUF_INIT(1024 * 1024);
@@ -279,7 +279,7 @@ taken(struct node *n, struct bytes message)
 }
 
 static void
-stream(struct node *n, const struct envelope *e, struct bytes in, bool pieces)
+stream(struct host *n, const struct envelope *e, struct bytes in, bool pieces)
 {
 	struct stream_reader r;
 	struct bytes message;
@@ -302,7 +302,7 @@ stream(struct node *n, const struct envelope *e, struct bytes in, bool pieces)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct node n;
+	struct host n;
 	struct envelope e = {.ring = &n.ring, .verify_outgoing = true};
 
 	if (size < 1)

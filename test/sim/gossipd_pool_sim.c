@@ -1163,7 +1163,7 @@ measure(unsigned count, unsigned loss, bool no_stream_pings)
 {
 	static struct sim s;
 	struct measured m = {0}, idle = {0};
-	unsigned victims = 1 + count / 500, rounds = MIN(MAX(4000 / count, 1u), 40u);
+	unsigned victims = 1 + count / 500, rounds = MIN(MAX(4000 / count, 1u), no_stream_pings ? 10u : 40u);
 	double seconds = (double)rounds * QUIET_S * count;
 
 	if (count < 3 || count > SWIM_MEMBERS_MAX) {
