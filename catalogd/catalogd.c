@@ -101,7 +101,8 @@ catalogd_leader_ready(struct catalogd *c)
 	leader_start(c->leader);
 	raft_members_start(c->raft_members);
 	session_timers_start(c->session_timers);
-	serve_leader_ready(c->serve);
+	serve_leader_changed(c->serve);
+	remote_changed(c->remote);
 }
 
 void
@@ -115,8 +116,8 @@ catalogd_leader_lost(struct catalogd *c)
 void
 catalogd_leader_changed(struct catalogd *c)
 {
-	if (remote_leader_known(c->remote))
-		serve_leader_known(c->serve);
+	serve_leader_changed(c->serve);
+	remote_changed(c->remote);
 }
 
 void

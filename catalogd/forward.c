@@ -18,14 +18,16 @@
 
 #define BUCKETS 4096
 #define LONG_CALL_NS NS_PER_S /* a failure after so long is the first of its kind */
+#define QUICK_TRIES 3         /* at servers other than the one that failed */
+#define QUICK_NS (10 * NS_PER_MS)
+#define PAUSE_DIVISOR 16 /* of the hold time: the longest pause between tries */
 #define PREFIX "rpc error making call: "
 
 struct forward {
 	struct ev_loop *loop;
 	struct rpcpool *pool;
 	struct forward_options options;
-	forward_target *target;
-	forward_failed *failed;
+	const struct forward_ops *ops;
 	void *ctx;
 	forward_observer *observer;
 	void *observer_ctx;
@@ -39,19 +41,17 @@ struct flight {
 	struct forward *f;
 	const char *method;
 	bool read, stale;
+	bool ending;        /* its askers are being answered, for the last time */
 	uint64_t min_index; /* 0: does not wait for a change */
-	int64_t wait_ns;    /* how long it asks to wait */
 	uint32_t hash;
 	struct rpccall *call;
 	struct ev_timer timer;
 	union net_addr to;
+	int64_t begun_ns;
 	int64_t sent_ns, rest_ns; /* of the call: when, and how long it was to wait */
-	int64_t failing_ns;       /* since when */
-	int64_t pause_ns;         /* before the last try */
-	unsigned tries;           /* failed, since failing_ns */
-	bool resent;
+	unsigned tries;           /* that failed */
 	struct ring askers;
-	size_t args_size;
+	size_t args_size; /* without MaxQueryTime, if it waits for a change */
 	uint8_t args[];
 };
 
@@ -59,8 +59,8 @@ struct asker {
 	struct ring ring;
 	struct flight *flight;
 	struct ipc_stream *stream;
-	int64_t until_ns; /* end of its wait */
-	bool late;        /* came when the question had left */
+	int64_t wait_ns, until_ns; /* how long it asked to wait, and the end of that */
+	bool late;                 /* came when the question had left */
 };
 
 static void flight_send(struct flight *fl);
@@ -109,19 +109,30 @@ on_asker_ended(struct ipc_stream *s, void *ctx)
 
 	(void)s;
 	(void)asker_end(a);
-	if (ring_empty(&fl->askers))
+	if (ring_empty(&fl->askers) && !fl->ending)
 		flight_free(fl);
 }
 
 static void
-asker_add(struct flight *fl, struct ipc_stream *s, bool late)
+asker_add(struct flight *fl, struct ipc_stream *s, int64_t wait_ns, bool late)
 {
 	struct asker *a = xmalloc(sizeof *a);
 
-	*a = (struct asker){.flight = fl, .stream = s, .late = late, .until_ns = now_ns() + fl->wait_ns};
+	*a =
+	    (struct asker){.flight = fl, .stream = s, .late = late, .wait_ns = wait_ns, .until_ns = now_ns() + wait_ns};
 	ring_append(&fl->askers, &a->ring);
 	fl->f->askers++;
 	ipc_stream_watch(s, on_asker_ended, NULL, a);
+}
+
+/* Takes the askers away, and the flight from those that can be joined: streams that are answered may bring new requests at once. */
+static void
+askers_take(struct flight *fl, struct ring *out)
+{
+	ring_init(out);
+	ring_move(&fl->askers, out);
+	ring_remove(&fl->bucket);
+	fl->ending = true;
 }
 
 /* Ends the flight with an error for all. */
@@ -131,15 +142,7 @@ flight_fail(struct flight *fl, unsigned status, const char *prefix, struct bytes
 	char *text = xasprintf("%s%.*s", prefix, (int)error.size, error.size == 0 ? "" : (const char *)error.data);
 	struct ring ended;
 
-	/* streams that are answered may bring new requests at once */
-	ring_init(&ended);
-	while (!ring_empty(&fl->askers)) {
-		struct ring *first = fl->askers.next;
-
-		ring_remove(first);
-		ring_append(&ended, first);
-	}
-	ring_remove(&fl->bucket);
+	askers_take(fl, &ended);
 	while (!ring_empty(&ended))
 		ipc_fail(asker_end(RING_ENTRY(ended.next, struct asker, ring)), status, "%s", text);
 	flight_free(fl);
@@ -150,9 +153,9 @@ flight_fail(struct flight *fl, unsigned status, const char *prefix, struct bytes
 
 /* The answer is not for a: he goes on waiting. timeout: the wait that was asked for is over, and nothing has changed. */
 static bool
-waits_on(const struct flight *fl, const struct asker *a, bool timeout, int64_t now)
+waits_on(const struct asker *a, bool timeout, int64_t now)
 {
-	return a->late || (timeout && a->until_ns - now > fl->wait_ns / 16);
+	return a->late || (timeout && a->until_ns - now > a->wait_ns / 16);
 }
 
 /* A question that does not wait for a change is nobody else's. */
@@ -189,13 +192,12 @@ flight_answer(struct flight *fl, struct bytes body)
 		struct asker *a = RING_ENTRY(r, struct asker, ring);
 
 		next = r->next;
-		if (waits_on(fl, a, timeout, now))
+		if (waits_on(a, timeout, now))
 			a->late = false;
 		else
 			streams[count++] = asker_end(a);
 	}
 	fl->tries = 0;
-	fl->resent = true;
 	if (ring_empty(&fl->askers))
 		flight_free(fl);
 	else
@@ -231,15 +233,27 @@ is_eof(struct bytes error)
 	       (error.size > end.size && memcmp(error.data + error.size - end.size, end.data, end.size) == 0);
 }
 
-/* Until the first of those who wait has waited long enough. */
+/* When the first of those who wait has waited long enough. */
 static int64_t
-rest_of(const struct flight *fl)
+first_until(const struct flight *fl)
 {
 	int64_t first = INT64_MAX;
 
 	for (struct ring *r = fl->askers.next; r != &fl->askers; r = r->next)
 		first = MIN(first, RING_ENTRY(r, struct asker, ring)->until_ns);
-	return MIN(MAX(first - now_ns(), NS_PER_MS), fl->wait_ns);
+	return first;
+}
+
+/* Another one would be asked than the one that failed. */
+static bool
+is_elsewhere(const struct flight *fl)
+{
+	union net_addr to;
+	bool as_leader;
+	const char *error;
+
+	return fl->f->ops->target(fl->f->ctx, &to, &as_leader, &error) == FORWARD_THERE &&
+	       !net_addr_equal(&to, &fl->to);
 }
 
 /* Waits and tries again; false: the hold time is over. */
@@ -247,25 +261,17 @@ static bool
 flight_retry(struct flight *fl)
 {
 	struct forward *f = fl->f;
-	int64_t now = now_ns(), most, limit;
+	int64_t now = now_ns(), most = MAX(f->options.hold_ns / PAUSE_DIVISOR, NS_PER_MS);
 
-	if (fl->tries == 0 || now - fl->sent_ns >= LONG_CALL_NS) {
-		fl->failing_ns = now;
-		fl->pause_ns = 0;
-		fl->tries = 0;
-	}
-	limit = f->options.hold_ns + (fl->min_index > 0 ? rest_of(fl) : 0);
-	if (now - fl->failing_ns >= limit)
+	if (now >= (fl->min_index > 0 ? first_until(fl) : fl->begun_ns) + f->options.hold_ns)
 		return false;
-	most = f->options.hold_ns / 16;
-	for (unsigned i = 0; i < fl->tries && most < f->options.hold_ns; i++)
-		most *= 2;
-	most = MAX(MIN(most, f->options.hold_ns), fl->pause_ns + NS_PER_MS);
-	fl->pause_ns += (int64_t)random_below((uint64_t)(most - fl->pause_ns));
+	if (now - fl->sent_ns >= LONG_CALL_NS)
+		fl->tries = 0;
+	if (fl->tries < QUICK_TRIES && is_elsewhere(fl))
+		most = QUICK_NS;
 	fl->tries++;
-	fl->resent = true;
 	ev_timer_stop(f->loop, &fl->timer);
-	ev_timer_set(&fl->timer, (double)fl->pause_ns / (double)NS_PER_S, 0.);
+	ev_timer_set(&fl->timer, (double)random_below((uint64_t)most) / (double)NS_PER_S, 0.);
 	ev_timer_start(f->loop, &fl->timer);
 	return true;
 }
@@ -281,7 +287,7 @@ on_done(void *ctx, const struct rpc_result *result)
 		flight_answer(fl, result->body);
 		return;
 	}
-	fl->f->failed(fl->f->ctx, &fl->to);
+	fl->f->ops->failed(fl->f->ctx, &fl->to);
 	switch (result->outcome) {
 	case RPC_NOT_SENT:
 		again = true;
@@ -305,13 +311,13 @@ on_done(void *ctx, const struct rpc_result *result)
 
 /* ---- sending ---- */
 
-/* The arguments with another time to wait. */
+/* The arguments without the time to wait. */
 static void
-put_args(struct buf *out, struct bytes args, int64_t wait_ns)
+put_args(struct buf *out, struct bytes args)
 {
 	struct mp in = mp_of(args);
 	size_t place = mp_open_map(out);
-	uint32_t count = 1;
+	uint32_t count = 0;
 
 	for (uint32_t pairs = mp_map(&in); pairs > 0 && mp_ok(&in); pairs--) {
 		struct bytes name = mp_raw(&in), value = mp_raw(&in);
@@ -323,8 +329,42 @@ put_args(struct buf *out, struct bytes args, int64_t wait_ns)
 		buf_put_bytes(out, value);
 		count++;
 	}
-	mp_put_kv_int(out, "MaxQueryTime", wait_ns);
 	mp_close(out, place, count);
+}
+
+/* With it. */
+static void
+put_args_waiting(struct buf *out, struct bytes args, int64_t wait_ns)
+{
+	struct mp in = mp_of(args);
+	uint32_t pairs = mp_map(&in);
+
+	mp_put_map(out, pairs + 1);
+	buf_put(out, in.at, args.size - (size_t)(in.at - args.data));
+	mp_put_kv_int(out, "MaxQueryTime", wait_ns);
+}
+
+/* This process answers all who ask, each for the rest of its wait. */
+static void
+flight_here(struct flight *fl)
+{
+	struct forward *f = fl->f;
+	struct bytes args = bytes_of(fl->args, fl->args_size);
+	struct ring askers;
+
+	askers_take(fl, &askers);
+	while (!ring_empty(&askers)) {
+		struct asker *a = RING_ENTRY(askers.next, struct asker, ring);
+		int64_t rest_ns = MAX(a->until_ns - now_ns(), NS_PER_MS);
+		struct ipc_stream *s = asker_end(a);
+		struct buf waiting = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+
+		if (fl->min_index > 0)
+			put_args_waiting(&waiting, args, rest_ns);
+		f->ops->here(f->ctx, s, fl->min_index > 0 ? buf_bytes(&waiting) : args);
+		buf_free(&waiting);
+	}
+	flight_free(fl);
 }
 
 static void
@@ -332,42 +372,79 @@ flight_send(struct flight *fl)
 {
 	struct forward *f = fl->f;
 	struct bytes args = bytes_of(fl->args, fl->args_size);
-	struct buf changed = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	struct buf waiting = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
 	bool as_leader = false;
-	const char *error;
-	int64_t wait_ns;
+	const char *error = "";
+	int64_t wait_ns = f->options.timeout_ns;
 
-	error = f->target(f->ctx, &fl->to, &as_leader);
-	if (error != NULL) {
+	switch (f->ops->target(f->ctx, &fl->to, &as_leader, &error)) {
+	case FORWARD_HERE:
+		flight_here(fl);
+		return;
+	case FORWARD_NOWHERE:
 		fl->sent_ns = now_ns();
 		/* a client without servers says so at once; a server waits for a leader */
 		if (!is_refusal(bytes_str(error)) || !flight_retry(fl))
 			flight_fail(fl, 0, "", bytes_str(error));
 		return;
+	case FORWARD_THERE:
+		break;
 	}
+	fl->sent_ns = now_ns();
 	if (fl->min_index > 0) {
-		fl->rest_ns = fl->wait_ns;
-		if (fl->resent) {
-			fl->rest_ns = rest_of(fl);
-			put_args(&changed, args, fl->rest_ns);
-			args = buf_bytes(&changed);
-		}
+		fl->rest_ns = MAX(first_until(fl) - fl->sent_ns, NS_PER_MS);
+		put_args_waiting(&waiting, args, fl->rest_ns);
+		args = buf_bytes(&waiting);
+		wait_ns = fl->rest_ns + fl->rest_ns / 16 + f->options.hold_ns;
 	}
 	for (struct ring *r = fl->askers.next; r != &fl->askers; r = r->next)
 		RING_ENTRY(r, struct asker, ring)->late = false;
-	fl->sent_ns = now_ns();
-	fl->call = changed.overflow ? NULL : rpcpool_call(f->pool, &fl->to, fl->method, args, as_leader, on_done, fl);
-	buf_free(&changed);
+	fl->call = waiting.overflow ? NULL : rpcpool_call(f->pool, &fl->to, fl->method, args, as_leader, on_done, fl);
+	buf_free(&waiting);
 	if (fl->call == NULL) {
 		flight_fail(fl, 503, "", bytes_str("too many requests"));
 		return;
 	}
-	wait_ns = f->options.timeout_ns;
-	if (fl->min_index > 0)
-		wait_ns = fl->rest_ns + fl->rest_ns / 16 + f->options.hold_ns;
 	ev_timer_stop(f->loop, &fl->timer);
 	ev_timer_set(&fl->timer, (double)wait_ns / (double)NS_PER_S, 0.);
 	ev_timer_start(f->loop, &fl->timer);
+}
+
+static void
+flight_changed(struct flight *fl)
+{
+	struct forward *f = fl->f;
+
+	if (fl->call == NULL) {
+		flight_send(fl);
+	} else if (f->ops->asked(f->ctx, &fl->to)) {
+		return;
+	} else if (fl->read) {
+		rpcpool_cancel(fl->call);
+		fl->call = NULL;
+		flight_send(fl);
+	} else if (ev_timer_remaining(f->loop, &fl->timer) > (double)f->options.hold_ns / (double)NS_PER_S) {
+		ev_timer_stop(f->loop, &fl->timer);
+		ev_timer_set(&fl->timer, (double)f->options.hold_ns / (double)NS_PER_S, 0.);
+		ev_timer_start(f->loop, &fl->timer);
+	}
+}
+
+void
+forward_changed(struct forward *f)
+{
+	struct ring all;
+
+	/* what is asked anew may end, and bring new ones */
+	ring_init(&all);
+	ring_move(&f->flights, &all);
+	while (!ring_empty(&all)) {
+		struct flight *fl = RING_ENTRY(all.next, struct flight, all);
+
+		ring_remove(&fl->all);
+		ring_append(&f->flights, &fl->all);
+		flight_changed(fl);
+	}
 }
 
 static void
@@ -380,7 +457,7 @@ on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 		flight_send(fl);
 		return;
 	}
-	fl->f->failed(fl->f->ctx, &fl->to);
+	fl->f->ops->failed(fl->f->ctx, &fl->to);
 	flight_fail(fl, 0, PREFIX, bytes_str("i/o deadline reached"));
 }
 
@@ -398,8 +475,9 @@ hash_of(const char *method, struct bytes args)
 	return h;
 }
 
+/* A question for the same that does not wait longer than until. */
 static struct flight *
-joinable(struct forward *f, uint32_t hash, const char *method, struct bytes args)
+joinable(struct forward *f, uint32_t hash, const char *method, struct bytes args, int64_t until_ns)
 {
 	struct ring *bucket = &f->buckets[hash % BUCKETS];
 
@@ -407,33 +485,22 @@ joinable(struct forward *f, uint32_t hash, const char *method, struct bytes args
 		struct flight *fl = RING_ENTRY(r, struct flight, bucket);
 
 		if (fl->hash == hash && strcmp(fl->method, method) == 0 &&
-		    bytes_equal(bytes_of(fl->args, fl->args_size), args))
+		    bytes_equal(bytes_of(fl->args, fl->args_size), args) &&
+		    (fl->call == NULL || fl->sent_ns + fl->rest_ns <= until_ns))
 			return fl;
 	}
 	return NULL;
 }
 
-void
-forward_request(struct forward *f, struct ipc_stream *s, const char *method, struct bytes args, bool read)
+static struct flight *
+flight_new(struct forward *f, const char *method, struct bytes args, bool read)
 {
-	uint64_t min_index = read && args.size > 0 ? mp_find_uint(args, "MinQueryIndex") : 0;
-	uint32_t hash = min_index > 0 ? hash_of(method, args) : 0;
-	struct flight *fl = min_index > 0 ? joinable(f, hash, method, args) : NULL;
+	struct flight *fl = xcalloc(1, sizeof *fl + args.size);
 
-	if (f->askers >= FORWARD_ASKERS_MAX || f->bytes + args.size > FORWARD_BYTES_MAX) {
-		ipc_fail(s, 503, "too many requests");
-		return;
-	}
-	if (fl != NULL) {
-		asker_add(fl, s, fl->call != NULL && !fl->stale && rpcpool_left(fl->call));
-		return;
-	}
-	fl = xcalloc(1, sizeof *fl + args.size);
 	fl->f = f;
 	fl->method = method;
 	fl->read = read;
-	fl->min_index = min_index;
-	fl->hash = hash;
+	fl->begun_ns = now_ns();
 	fl->args_size = args.size;
 	if (args.size > 0)
 		memcpy(fl->args, args.data, args.size);
@@ -444,14 +511,52 @@ forward_request(struct forward *f, struct ipc_stream *s, const char *method, str
 	f->bytes += args.size;
 	ev_init(&fl->timer, on_timer);
 	fl->timer.data = fl;
-	if (min_index > 0) {
-		int64_t wait_ns = mp_find_int(args, "MaxQueryTime");
+	return fl;
+}
 
-		fl->wait_ns = MIN(wait_ns <= 0 ? f->options.default_wait_ns : wait_ns, f->options.max_wait_ns);
+/* A query that waits for a change. */
+static void
+request_waiting(struct forward *f, struct ipc_stream *s, const char *method, struct bytes args, uint64_t min_index)
+{
+	int64_t wait_ns = mp_find_int(args, "MaxQueryTime");
+	struct buf key = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	struct flight *fl;
+	uint32_t hash;
+
+	wait_ns = MIN(wait_ns <= 0 ? f->options.default_wait_ns : wait_ns, f->options.max_wait_ns);
+	put_args(&key, args);
+	hash = hash_of(method, buf_bytes(&key));
+	fl = joinable(f, hash, method, buf_bytes(&key), now_ns() + wait_ns);
+	if (fl != NULL) {
+		asker_add(fl, s, wait_ns, fl->call != NULL && !fl->stale && rpcpool_left(fl->call));
+	} else {
+		fl = flight_new(f, method, buf_bytes(&key), true);
+		fl->min_index = min_index;
+		fl->hash = hash;
 		fl->stale = mp_find_bool(args, "AllowStale");
 		ring_append(&f->buckets[hash % BUCKETS], &fl->bucket);
+		asker_add(fl, s, wait_ns, false);
+		flight_send(fl);
 	}
-	asker_add(fl, s, false);
+	buf_free(&key);
+}
+
+void
+forward_request(struct forward *f, struct ipc_stream *s, const char *method, struct bytes args, bool read)
+{
+	uint64_t min_index = read && args.size > 0 ? mp_find_uint(args, "MinQueryIndex") : 0;
+	struct flight *fl;
+
+	if (f->askers >= FORWARD_ASKERS_MAX || f->bytes + args.size > FORWARD_BYTES_MAX) {
+		ipc_fail(s, 503, "too many requests");
+		return;
+	}
+	if (min_index > 0) {
+		request_waiting(f, s, method, args, min_index);
+		return;
+	}
+	fl = flight_new(f, method, args, read);
+	asker_add(fl, s, 0, false);
 	flight_send(fl);
 }
 
@@ -481,16 +586,15 @@ forward_set(struct forward *f, const struct forward_options *options)
 }
 
 struct forward *
-forward_new(struct ev_loop *loop, struct rpcpool *pool, const struct forward_options *options, forward_target *target,
-    forward_failed *failed, void *ctx)
+forward_new(struct ev_loop *loop, struct rpcpool *pool, const struct forward_options *options,
+    const struct forward_ops *ops, void *ctx)
 {
 	struct forward *f = xcalloc(1, sizeof *f);
 
 	f->loop = loop;
 	f->pool = pool;
 	f->options = *options;
-	f->target = target;
-	f->failed = failed;
+	f->ops = ops;
 	f->ctx = ctx;
 	ring_init(&f->flights);
 	for (size_t i = 0; i < BUCKETS; i++)

@@ -103,6 +103,8 @@ stop(struct daemon *d, bool leave)
 	struct catalogd *c = daemon_state(d);
 
 	(void)leave;
+	if (c->server)
+		serve_stop(c->serve);
 	coordinate_updates_free(c->coordinates);
 	gossip_free(c->gossip);
 	bootstrap_free(c->bootstrap);

@@ -250,10 +250,23 @@ proposals_term(struct proposals *p, uint64_t term)
 	}
 }
 
+static const struct proposal_result no_leader = {.outcome = PROPOSAL_NO_LEADER, .error = "No cluster leader"};
+
+void
+proposals_unsent_end(struct proposals *p)
+{
+	/* what comes meanwhile is not meant */
+	for (uint64_t s = p->unsent, end = p->next; s < end; s++) {
+		struct proposal *proposal = at(p, s);
+
+		if (proposal != NULL)
+			proposals_end(p, proposal, &no_leader);
+	}
+}
+
 size_t
 proposals_expire(struct proposals *p, int64_t now_ns)
 {
-	static const struct proposal_result no_leader = {.outcome = PROPOSAL_NO_LEADER, .error = "No cluster leader"};
 	static const struct proposal_result unknown = {.outcome = PROPOSAL_UNKNOWN,
 	    .error =
 		"the log did not confirm it in time: the outcome of this write is unknown, it may still take effect"};

@@ -23,7 +23,7 @@
 enum proposal_outcome {
 	PROPOSAL_APPLIED,   /* reply is set */
 	PROPOSAL_REFUSED,   /* by apply: error, status */
-	PROPOSAL_NO_LEADER, /* never reached the log: the deadline passed before there was a leader */
+	PROPOSAL_NO_LEADER, /* never reached the log: this node does not lead */
 	PROPOSAL_FAILED,    /* never reached the log: error */
 	PROPOSAL_UNKNOWN,   /* may or may not come to be applied */
 };
@@ -72,6 +72,8 @@ struct proposal *proposals_find(struct proposals *p, uint64_t nonce, uint64_t se
 void proposals_end(struct proposals *p, struct proposal *proposal, const struct proposal_result *result);
 /* An entry of term has come out of the log: what was sent in an earlier one is lost, back to waiting. */
 void proposals_term(struct proposals *p, uint64_t term);
+/* This node does not lead: those that were not sent, or not into the log, end with PROPOSAL_NO_LEADER, to be judged by whoever leads. */
+void proposals_unsent_end(struct proposals *p);
 /* Ends those whose deadline has passed. Returns how many are left. */
 size_t proposals_expire(struct proposals *p, int64_t now_ns);
 size_t proposals_waiting(const struct proposals *p);

@@ -113,7 +113,7 @@ query_open(struct query *q, const struct endpoint *endpoint, struct bytes args)
 	q->endpoint = endpoint;
 	q->args = args;
 	q->min_index = 0;
-	q->max_time_ns = 0;
+	q->max_time_ns = q->max_stale_ns = 0;
 	q->versions = false;
 	q->status = 0;
 	q->error[0] = '\0';
@@ -126,6 +126,8 @@ query_open(struct query *q, const struct endpoint *endpoint, struct bytes args)
 			q->min_index = mp_uint(&in);
 		else if (bytes_is(name, "MaxQueryTime"))
 			q->max_time_ns = mp_int(&in);
+		else if (bytes_is(name, "MaxStaleDuration"))
+			q->max_stale_ns = mp_int(&in);
 		else if (bytes_is(name, "AllowStale"))
 			stale = mp_bool(&in);
 		else if (bytes_is(name, "RequireConsistent"))
@@ -142,6 +144,19 @@ query_open(struct query *q, const struct endpoint *endpoint, struct bytes args)
 		return query_fail(q, 0, "No path to datacenter");
 	q->consistency = stale ? "stale" : consistent ? "consistent" : "leader";
 	return 0;
+}
+
+enum read_mode
+query_mode(const struct query *q)
+{
+	switch (q->consistency[0]) {
+	case 's':
+		return READ_STALE;
+	case 'c':
+		return READ_CONSISTENT;
+	default:
+		return READ_DEFAULT;
+	}
 }
 
 void

@@ -29,6 +29,7 @@
 #include "buf.h"
 #include "cdefs.h"
 #include "mem.h"
+#include "read_place.h"
 #include "schema.h"
 #include "store.h"
 #include "watch.h"
@@ -66,6 +67,7 @@ struct query {
 	/* how it was asked */
 	uint64_t min_index;
 	int64_t max_time_ns;
+	int64_t max_stale_ns;    /* of a stale query: an older state is not good enough; 0: any is */
 	bool watching;           /* query_watch has a use; else it does nothing */
 	bool versions;           /* asked for: the reply names what it depends on */
 	struct publish *publish; /* of what the answer depends on; NULL: nobody asks */
@@ -95,6 +97,8 @@ struct buf *query_key(struct query *q, unsigned which);
 
 /* The request's part that is common to all reads, taken from its arguments; the endpoint decodes them again. 0, or -1: q->error. */
 MUST_USE int query_open(struct query *q, const struct endpoint *endpoint, struct bytes args);
+/* As q->consistency says. */
+enum read_mode query_mode(const struct query *q);
 /* Puts QueryMeta behind the data, with index (0 is written as 1), and Versions, if asked for. */
 void query_finish(struct query *q, uint64_t index);
 

@@ -18,10 +18,12 @@
 
 #include "archive.h"
 #include "duration.h"
+#include "heard.h"
 #include "log.h"
 #include "mem.h"
 #include "publish.h"
 #include "pull_order.h"
+#include "serve.h"
 #include "session_timer.h"
 #include "uuid.h"
 
@@ -67,6 +69,7 @@ struct raftlog {
 	struct ipc_call *status_call, *pull_call;
 	uint32_t ungranted; /* bytes of pull_call that are applied, and not granted again */
 	struct raftlog_status status;
+	struct heard *heard;
 	enum phase phase;
 	bool ready;
 	uint64_t caught_up_at; /* what was committed when raftd was found: a store made again is behind it at first */
@@ -103,6 +106,24 @@ raftlog_ready(const struct raftlog *l)
 	return l->ready;
 }
 
+bool
+raftlog_heard(const struct raftlog *l)
+{
+	return heard_ever(l->heard);
+}
+
+int64_t
+raftlog_silence_ns(const struct raftlog *l)
+{
+	return heard_silence_ns(l->heard, page_clock());
+}
+
+bool
+raftlog_lease_holds(const struct raftlog *l)
+{
+	return page_lease_holds(l->status.lease_until, page_clock);
+}
+
 int64_t
 raftlog_apply_ns(const struct raftlog *l)
 {
@@ -127,10 +148,12 @@ ready_check(struct raftlog *l)
 	if (ready == l->ready)
 		return;
 	l->ready = ready;
-	if (ready)
+	if (ready) {
 		catalogd_leader_ready(l->c);
-	else
+	} else {
 		catalogd_leader_lost(l->c);
+		proposals_unsent_end(l->proposals);
+	}
 }
 
 /* ---- proposing ---- */
@@ -210,6 +233,8 @@ on_proposed(void *ctx, const struct ipc_answer *answer)
 		else
 			proposals_fail(l->proposals, b->first, b->count, text);
 	}
+	if (!l->ready)
+		proposals_unsent_end(l->proposals);
 	/* Lost: the outcome is known when entries of a later term come out of the log, or never. */
 	b->next = l->free_batches;
 	l->free_batches = b;
@@ -429,6 +454,9 @@ element_apply(struct raftlog *l, struct bytes element)
 	session_timers_settle(l->c->session_timers);
 	outcomes_tell(l);
 	ready_check(l);
+	if (!l->ready)
+		proposals_unsent_end(l->proposals);
+	serve_applied(l->c->serve);
 	return true;
 }
 
@@ -609,7 +637,7 @@ on_status(void *ctx, const struct ipc_answer *answer)
 {
 	struct raftlog *l = ctx;
 	struct raftlog_status *s = &l->status;
-	char leader_before[RAFTLOG_TEXT_MAX];
+	char leader_before[RAFTLOG_TEXT_MAX], address_before[RAFTLOG_TEXT_MAX];
 	bool found = !s->connected;
 
 	if (!answer->more) {
@@ -617,6 +645,7 @@ on_status(void *ctx, const struct ipc_answer *answer)
 		fatalx(MODULE, "raftd refuses its status: error=%s", log_quote_bytes(answer->error));
 	}
 	memcpy(leader_before, s->leader_id, sizeof leader_before);
+	memcpy(address_before, s->leader_address, sizeof address_before);
 	if (!s->connected)
 		l->caught_up_at = mp_find_uint(answer->body, "CommitIndex");
 	s->connected = true;
@@ -630,12 +659,14 @@ on_status(void *ctx, const struct ipc_answer *answer)
 	status_text(answer->body, "LogID", s->log_id, sizeof s->log_id);
 	s->leader = strcmp(s->state, "leader") == 0;
 	s->leader_known = s->leader || s->leader_id[0] != '\0';
-	if (l->status_call != NULL)
-		ipc_grant(l->status_call, (uint32_t)answer->body.size);
+	heard_status(l->heard, s->leader, s->lease_until, page_clock());
 	if (s->log_id[0] != '\0' || s->leader)
 		identify(l);
 	ready_check(l);
-	if (!s->leader && strcmp(leader_before, s->leader_id) != 0)
+	/* Only now: raftd takes a lease for given up when this credit is back, and the page says so from here on. */
+	if (l->status_call != NULL)
+		ipc_grant(l->status_call, (uint32_t)answer->body.size);
+	if (!s->leader && (strcmp(leader_before, s->leader_id) != 0 || strcmp(address_before, s->leader_address) != 0))
 		catalogd_leader_changed(l->c);
 	catalogd_raft_status(l->c, found);
 }
@@ -646,7 +677,7 @@ on_up(void *ctx)
 	struct raftlog *l = ctx;
 
 	log_debug(MODULE, "raftd is there");
-	(void)l;
+	heard_raftd_up(l->heard, l->peer);
 }
 
 static void
@@ -656,8 +687,10 @@ on_down(void *ctx)
 
 	l->status.connected = l->status.leader = l->status.leader_known = false;
 	l->status.leader_id[0] = l->status.leader_address[0] = '\0';
+	l->status.lease_until = 0;
 	snprintf(l->status.state, sizeof l->status.state, "follower");
 	/* Pull's own callback comes behind this one; an element that waits to be committed is pulled again. */
+	heard_status(l->heard, false, 0, page_clock());
 	buf_free(&l->stuck);
 	if (l->phase != PHASE_SNAPSHOT)
 		ev_timer_stop(l->c->loop, &l->retry);
@@ -674,6 +707,7 @@ raftlog_new(struct catalogd *c)
 	l->c = c;
 	random_bytes(&nonce, sizeof nonce);
 	l->proposals = proposals_new(nonce);
+	l->heard = heard_new();
 	snprintf(l->status.state, sizeof l->status.state, "follower");
 	l->hold_ns = conf_duration(conf, "performance.rpc_hold_timeout", 7 * NS_PER_S);
 	if (bytes_to_u64(bytes_str(conf_str(conf, "consuld.catalog_reserve", "")), &l->reserve_bytes) == -1)
@@ -721,6 +755,7 @@ raftlog_free(struct raftlog *l)
 	if (l->status_call != NULL)
 		ipc_cancel(l->status_call);
 	proposals_free(l->proposals);
+	heard_free(l->heard);
 	while (l->free_batches != NULL) {
 		struct batch *b = l->free_batches;
 

@@ -34,11 +34,17 @@ MUST_USE struct raftlog *raftlog_new(struct catalogd *c);
 void raftlog_stop(struct raftlog *l);
 void raftlog_free(struct raftlog *l);
 const struct raftlog_status *raftlog_status(const struct raftlog *l);
+/* A leader was heard of, or was this node: its state may be shown. */
+bool raftlog_heard(const struct raftlog *l);
+/* Since then, in nanoseconds; 0: this node leads. */
+int64_t raftlog_silence_ns(const struct raftlog *l);
+/* Reads may be answered without a question to others at this moment; asked after they were read. */
+bool raftlog_lease_holds(const struct raftlog *l);
 /* This node leads and the store has everything that was acknowledged before: reads may be answered, writes judged. */
 bool raftlog_ready(const struct raftlog *l);
 /*
- * Proposes in this loop turn, or as soon as this node leads. done comes exactly once, from the loop; NULL: it was called
- * already (refused at once).
+ * Proposes in this loop turn; where this node turns out not to lead it ends with PROPOSAL_NO_LEADER. done comes exactly once, from the loop; NULL: it
+ * was called already (refused at once).
  */
 struct proposal *raftlog_propose(
     struct raftlog *l, enum apply_type type, struct bytes body, proposal_done *done, void *ctx);

@@ -50,15 +50,31 @@ remote_leader_known(const struct remote *r)
 	return leader_address(r, &to);
 }
 
-static const char *
-target(void *ctx, union net_addr *to, bool *as_leader)
+static enum forward_where
+target(void *ctx, union net_addr *to, bool *as_leader, const char **error)
 {
 	const struct remote *r = ctx;
 
-	if (r->servers != NULL)
-		return servers_first(r->servers, to) ? NULL : "No known Consul servers";
+	if (r->servers != NULL) {
+		*error = "No known Consul servers";
+		return servers_first(r->servers, to) ? FORWARD_THERE : FORWARD_NOWHERE;
+	}
 	*as_leader = true;
-	return leader_address(r, to) ? NULL : "No cluster leader";
+	*error = "No cluster leader";
+	if (raftlog_ready(r->c->raftlog))
+		return FORWARD_HERE;
+	return leader_address(r, to) ? FORWARD_THERE : FORWARD_NOWHERE;
+}
+
+static bool
+is_asked(void *ctx, const union net_addr *to)
+{
+	const struct remote *r = ctx;
+	union net_addr leader;
+
+	if (r->servers != NULL)
+		return servers_has(r->servers, to);
+	return leader_address(r, &leader) && net_addr_equal(&leader, to);
 }
 
 static void
@@ -68,6 +84,32 @@ on_failed(void *ctx, const union net_addr *to)
 
 	if (r->servers != NULL)
 		servers_failed(r->servers, to);
+}
+
+static void
+serve_here(void *ctx, struct ipc_stream *s, struct bytes args)
+{
+	const struct remote *r = ctx;
+	struct ipc *ipc = daemon_ipc(r->c->daemon);
+
+	ipc_method_find(ipc, &serve_remote_service, bytes_str(ipc_stream_method(s)))
+	    ->handler(s, args, serve_remote_service.ctx);
+}
+
+static const struct forward_ops forward_ops = {
+    .target = target, .asked = is_asked, .failed = on_failed, .here = serve_here};
+
+static void
+on_servers_changed(void *ctx)
+{
+	remote_changed(ctx);
+}
+
+void
+remote_changed(struct remote *r)
+{
+	if (r->forward != NULL)
+		forward_changed(r->forward);
 }
 
 void
@@ -190,12 +232,12 @@ remote_new(struct catalogd *c)
 	r->c = c;
 	r->wires = wires_new(c->loop);
 	r->pool = rpcpool_new(c->loop, r->wires, bound ? &from : NULL);
-	r->forward = forward_new(c->loop, r->pool, &forward, target, on_failed, r);
+	r->forward = forward_new(c->loop, r->pool, &forward, &forward_ops, r);
 	if (c->server) {
 		r->server = rpcserver_new(daemon_ipc(c->daemon), r->wires, &serve_remote_service, &server);
 		rpcserver_raft_by(r->server, hand_over, r);
 	} else {
-		r->servers = servers_new(c, r->pool);
+		r->servers = servers_new(c, r->pool, on_servers_changed, r);
 		r->names = names_new(c, r->forward);
 	}
 	return r;

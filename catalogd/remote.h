@@ -18,6 +18,8 @@ void remote_configure(struct remote *r);
 void remote_accepted(struct remote *r, int fd, const union net_addr *from);
 /* Has s answered elsewhere: on a client by a server, on a server by the leader. read: may be sent again whatever happened to it. */
 void remote_request(struct remote *r, struct ipc_stream *s, struct bytes args, bool read);
+/* Who leads, or which servers there are, has changed: what waits for that goes on. */
+void remote_changed(struct remote *r);
 /* On a server: there is a leader to ask, and it is not this one. */
 bool remote_leader_known(const struct remote *r);
 /* The connections to other nodes, for requests that this process makes by itself. */

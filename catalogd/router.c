@@ -18,14 +18,6 @@ struct router {
 	struct router_server servers[ROUTER_SERVERS_MAX];
 };
 
-static bool
-same(const union net_addr *a, const union net_addr *b)
-{
-	char x[NET_ADDR_TEXT_MAX], y[NET_ADDR_TEXT_MAX];
-
-	return strcmp(net_addr_text_port(a, x), net_addr_text_port(b, y)) == 0;
-}
-
 static void
 move(struct router *r, size_t from, size_t to)
 {
@@ -88,7 +80,7 @@ router_at(const struct router *r, size_t i)
 void
 router_failed(struct router *r, const union net_addr *address)
 {
-	if (r->count > 1 && same(&r->servers[0].address, address))
+	if (r->count > 1 && net_addr_equal(&r->servers[0].address, address))
 		move(r, 0, r->count - 1);
 }
 
@@ -96,7 +88,7 @@ void
 router_prefer(struct router *r, const union net_addr *address)
 {
 	for (size_t i = 1; i < r->count; i++)
-		if (same(&r->servers[i].address, address)) {
+		if (net_addr_equal(&r->servers[i].address, address)) {
 			move(r, i, 0);
 			return;
 		}

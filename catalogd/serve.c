@@ -2,8 +2,12 @@
  * serve.c - what comes in by catalogd.sock (contract: serve.h)
  *
  * One table row for each method, one handler for each row. Reads: where may it be answered from, then evaluated under the turn's read
- * transaction, then answered or parked. Writes: judged on the leader, proposed, answered when applied. What needs a leader while there is none is held
- * for rpc_hold_timeout, then fails with "No cluster leader". Methods of later versions fail with one clear error.
+ * transaction, then answered or parked. Writes: judged on the leader, proposed, answered when applied; one that did not come into the log because
+ * leadership was lost is judged by the next leader. What needs a leader while there is none is held (held.h). Methods of later versions fail with one
+ * clear error.
+ *
+ * Where a read may be answered is judged after it was read (read_place.h). The transaction may have been begun earlier in the turn: nobody but
+ * this process writes to the store, and it ends all read transactions first, so it sees what one begun now would see.
  *
  * One query and one reply buffer serve all reads: nothing is allocated for a read that is answered at once.
  */
@@ -16,6 +20,7 @@
 #include "duration.h"
 #include "endpoint.h"
 #include "frame.h"
+#include "held.h"
 #include "leader.h"
 #include "log.h"
 #include "mem.h"
@@ -24,220 +29,110 @@
 #include "publish.h"
 #include "query.h"
 #include "raftlog.h"
+#include "read_place.h"
 #include "remote.h"
-#include "ring.h"
 #include "rpcserver.h"
 #include "stats.h"
 #include "watch.h"
 
 #define REPLY_BYTES_MAX (250u * 1024 * 1024)
 #define REPLY_KEEP_BYTES (1u * 1024 * 1024)
-#define HELD_COUNT_MAX 20000
-#define HELD_BYTES_MAX (32u * 1024 * 1024)
-
-/* A request that waits for a leader. */
-struct held {
-	struct ring ring;
-	struct serve *serve;
-	struct ipc_stream *stream;
-	const struct endpoint *endpoint;
-	struct ev_timer deadline;
-	size_t args_size;
-	uint8_t args[];
-};
-
 struct serve {
 	struct catalogd *c;
 	struct query query;
 	struct region *write_region;
 	struct buf reply, body;
-	struct ring held; /* waiting for a leader, oldest first */
-	/* Consistent reads: those that came since the last question to raftd, and those that the question under way is for. */
-	struct ring asking, asked;
-	bool asking_raftd;
-	size_t held_count, held_bytes;
-	double hold_s;
+	struct held *held;
+	bool stopping;
 	int64_t session_ttl_min_ns;
 };
 
-static void serve_read(
-    struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args, bool verified);
-static void serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args);
+static void serve_read(struct serve *s, const struct request *r);
+static void serve_write(struct serve *s, const struct request *r);
 
-/* ---- holding ---- */
+/* ---- where ---- */
 
-static void
-held_free(struct held *h)
+static struct read_facts
+facts_of(const struct serve *s, const struct request *r, enum read_mode mode)
 {
-	struct serve *s = h->serve;
+	const struct raftlog *l = s->c->raftlog;
 
-	ev_timer_stop(s->c->loop, &h->deadline);
-	ring_remove(&h->ring);
-	s->held_count--;
-	s->held_bytes -= h->args_size;
-	free(h);
+	return (struct read_facts){.mode = mode,
+	    .ready = raftlog_ready(l),
+	    .leads = raftlog_status(l)->leader,
+	    .lease = raftlog_lease_holds(l),
+	    .confirmed = r->confirmed,
+	    .heard = mode == READ_STALE && raftlog_heard(l) && store_state(s->c->store).applied_index > 0,
+	    .leader_elsewhere = remote_leader_known(s->c->remote),
+	    .sent_to_leader = (ipc_stream_flags(r->stream) & RPCSERVER_FORWARDED) != 0};
 }
 
+/* What is not answered here now. */
 static void
-on_held_ended(struct ipc_stream *stream, void *ctx)
+put_off(struct serve *s, const struct request *r, enum read_place place)
 {
-	(void)stream;
-	held_free(ctx);
-}
-
-static void
-on_held_deadline(struct ev_loop *loop, struct ev_timer *w, int events)
-{
-	struct held *h = w->data;
-	struct ipc_stream *stream = h->stream;
-
-	(void)loop, (void)events;
-	held_free(h);
-	ipc_fail(stream, 0, "No cluster leader");
-}
-
-/* Keeps the request at the end of the ring until it is taken from there, or rpc_hold_timeout is over. */
-static void
-hold(struct serve *s, struct ring *ring, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
-{
-	struct held *h;
-
-	if (s->held_count >= HELD_COUNT_MAX || s->held_bytes + args.size > HELD_BYTES_MAX) {
-		ipc_fail(stream, 0, "No cluster leader");
-		return;
+	switch (place) {
+	case READ_VERIFIED:
+		held_for_quorum(s->held, r);
+		break;
+	case READ_ELSEWHERE:
+		remote_request(s->c->remote, r->stream, r->args, r->endpoint->read != NULL);
+		break;
+	case READ_HELD:
+		held_for_leader(s->held, r);
+		break;
+	case READ_HERE:
+	case READ_REFUSED:
+		ipc_fail(r->stream, 0, "No cluster leader");
+		break;
 	}
-	h = xmalloc(sizeof *h + args.size);
-	*h = (struct held){.serve = s, .stream = stream, .endpoint = endpoint, .args_size = args.size};
-	memcpy(h->args, args.data, args.size);
-	ring_append(ring, &h->ring);
-	s->held_count++;
-	s->held_bytes += args.size;
-	ev_timer_init(&h->deadline, on_held_deadline, s->hold_s, 0.);
-	h->deadline.data = h;
-	ev_timer_start(s->c->loop, &h->deadline);
-	ipc_stream_watch(stream, on_held_ended, NULL, h);
 }
 
-/*
- * This node does not lead: the request goes to the node that does, or is held until there is one. What another server has sent here as to the leader
- * is refused, so that it looks again: nothing goes round.
- */
 static void
-not_leading(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
+serve_held(void *ctx, const struct request *r)
 {
-	if (raftlog_status(s->c->raftlog)->leader)
-		hold(s, &s->held, stream, endpoint, args); /* not ready yet */
-	else if ((ipc_stream_flags(stream) & RPCSERVER_FORWARDED) != 0)
-		ipc_fail(stream, 0, "No cluster leader");
-	else if (remote_leader_known(s->c->remote))
-		remote_request(s->c->remote, stream, args, endpoint->read != NULL);
+	if (r->endpoint->read != NULL)
+		serve_read(ctx, r);
 	else
-		hold(s, &s->held, stream, endpoint, args);
-}
-
-/* Serves the first request of ring again. verified: raftd has just said that this node leads. */
-static void
-held_serve(struct serve *s, struct ring *ring, bool verified)
-{
-	struct held *h = RING_ENTRY(ring->next, struct held, ring);
-	struct ipc_stream *stream = h->stream;
-	const struct endpoint *endpoint = h->endpoint;
-	struct buf args = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
-
-	buf_put(&args, h->args, h->args_size);
-	ipc_stream_watch(stream, NULL, NULL, NULL);
-	held_free(h);
-	if (endpoint->read != NULL)
-		serve_read(s, stream, endpoint, buf_bytes(&args), verified);
-	else
-		serve_write(s, stream, endpoint, buf_bytes(&args));
-	buf_free(&args);
+		serve_write(ctx, r);
 }
 
 void
-serve_leader_ready(struct serve *s)
+serve_leader_changed(struct serve *s)
 {
-	/* What is held again, because leadership was lost meanwhile, comes behind these. */
-	for (size_t n = s->held_count; n > 0 && !ring_empty(&s->held); n--)
-		held_serve(s, &s->held, false);
+	held_leader_changed(s->held);
+	if (!raftlog_ready(s->c->raftlog) && remote_leader_known(s->c->remote))
+		watch_moved(s->c->watch);
 }
 
 void
-serve_leader_known(struct serve *s)
+serve_applied(struct serve *s)
 {
-	serve_leader_ready(s);
+	held_applied(s->held);
 }
 
-/* ---- consistent reads ---- */
+void
+serve_stop(struct serve *s)
+{
+	s->stopping = true;
+}
+
+/* ---- parked queries ---- */
 
 static bool
-says_we_lead(const struct ipc_answer *answer, const char *node_id)
+watch_lease_holds(void *ctx)
 {
-	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
+	const struct serve *s = ctx;
 
-	if (answer->status != IPC_OK || mp_peek(&in) != MP_ARRAY)
-		return false;
-	for (uint32_t n = mp_array(&in); n > 0; n--) {
-		struct bytes server = mp_raw(&in);
-
-		if (mp_find_bool(server, "Leader") && bytes_is(mp_find_str(server, "ID"), node_id))
-			return true;
-	}
-	return false;
-}
-
-static void verify(struct serve *s);
-
-static void
-on_verified(void *ctx, const struct ipc_answer *answer)
-{
-	struct serve *s = ctx;
-	bool lead = says_we_lead(answer, conf_str(daemon_conf(s->c->daemon), "node_id", ""));
-
-	s->asking_raftd = false;
-	while (!ring_empty(&s->asked)) {
-		struct held *h = RING_ENTRY(s->asked.next, struct held, ring);
-		struct ipc_stream *stream = h->stream;
-
-		if (lead)
-			held_serve(s, &s->asked, true);
-		else {
-			ipc_stream_watch(stream, NULL, NULL, NULL);
-			held_free(h);
-			ipc_fail(stream, 0, "No cluster leader");
-		}
-	}
-	if (!ring_empty(&s->asking))
-		verify(s);
+	return raftlog_ready(s->c->raftlog) && raftlog_lease_holds(s->c->raftlog);
 }
 
 static void
-ask_raftd(struct serve *s, ipc_answer_cb *answered)
-{
-	(void)ipc_call(daemon_peer(s->c->daemon, "raftd"), "Raft.Peers", bytes_of(NULL, 0),
-	    &(struct ipc_call_options){.timeout_ms = (int64_t)(s->hold_s * 1000), .flags = IPC_RESEND}, answered, s);
-}
-
-/* One question to raftd for all consistent reads that came while the last one was under way. */
-static void
-verify(struct serve *s)
-{
-	while (!ring_empty(&s->asking)) {
-		struct ring *first = s->asking.next;
-
-		ring_remove(first);
-		ring_append(&s->asked, first);
-	}
-	s->asking_raftd = true;
-	ask_raftd(s, on_verified);
-}
-
-static void
-on_watch_verified(void *ctx, const struct ipc_answer *answer)
+on_watch_quorum(void *ctx, const struct ipc_answer *answer)
 {
 	struct serve *s = ctx;
 
-	watch_verified(s->c->watch, says_we_lead(answer, conf_str(daemon_conf(s->c->daemon), "node_id", "")));
+	watch_verified(s->c->watch, held_quorum_index(answer) > 0);
 }
 
 static void
@@ -245,8 +140,17 @@ watch_verifies(void *ctx)
 {
 	struct serve *s = ctx;
 
-	ask_raftd(s, on_watch_verified);
+	held_ask_quorum(s->held, on_watch_quorum, s);
 }
+
+static void
+watch_goes(void *ctx, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
+{
+	serve_read(ctx, &(struct request){.stream = stream, .endpoint = endpoint, .args = args});
+}
+
+static const struct watch_leader watch_leader = {
+    .lease_holds = watch_lease_holds, .verify = watch_verifies, .goes = watch_goes};
 
 /* ---- reading ---- */
 
@@ -261,7 +165,7 @@ evaluate(struct serve *s, struct query *q)
 	q->not_found = q->filtered_by_acls = false;
 	q->watch_count = 0;
 	q->known_leader = status->leader_known;
-	q->last_contact_ns = 0;
+	q->last_contact_ns = raftlog_silence_ns(s->c->raftlog);
 	q->txn = store_read(s->c->store);
 	if (q->txn == NULL)
 		return query_fail(q, 0, "the store can not be read");
@@ -289,33 +193,52 @@ serve_run(struct query *q, void *ctx)
 	return evaluate(c->serve, q);
 }
 
-static bool
-may_answer(struct serve *s, const struct query *q)
+/* Its state is older than whoever asked wants: the leader is asked in his place, and not for a stale answer. */
+static void
+serve_too_stale(struct serve *s, const struct request *r)
 {
-	if (raftlog_ready(s->c->raftlog))
-		return true;
-	/* A server that has state has heard of a leader. */
-	return strcmp(q->consistency, "stale") == 0 && store_state(s->c->store).applied_index > 0;
+	struct mp in = mp_of(r->args);
+	struct request fresh = *r;
+	struct buf args = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	size_t place = mp_open_map(&args);
+	uint32_t count = 0;
+
+	for (uint32_t pairs = mp_map(&in); pairs > 0 && mp_ok(&in); pairs--) {
+		struct bytes name = mp_raw(&in), value = mp_raw(&in);
+		struct mp key = mp_of(name);
+
+		if (bytes_is(mp_str(&key), "AllowStale"))
+			continue;
+		buf_put_bytes(&args, name);
+		buf_put_bytes(&args, value);
+		count++;
+	}
+	mp_close(&args, place, count);
+	fresh.args = buf_bytes(&args);
+	serve_read(s, &fresh);
+	buf_free(&args);
 }
 
 static void
-serve_read(
-    struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args, bool verified)
+serve_read(struct serve *s, const struct request *r)
 {
 	struct query *q = &s->query;
+	struct ipc_stream *stream = r->stream;
+	struct read_facts facts;
+	enum read_place place;
 
-	if (query_open(q, endpoint, args) == -1) {
+	if (query_open(q, r->endpoint, r->args) == -1) {
 		ipc_fail(stream, q->status, "%s", q->error);
 		return;
 	}
-	if (!may_answer(s, q)) {
-		not_leading(s, stream, endpoint, args);
+	facts = facts_of(s, r, query_mode(q));
+	if (facts.heard && q->max_stale_ns > 0 && raftlog_silence_ns(s->c->raftlog) > q->max_stale_ns) {
+		serve_too_stale(s, r);
 		return;
 	}
-	if (q->consistency[0] == 'c' && !verified) {
-		hold(s, &s->asking, stream, endpoint, args);
-		if (!s->asking_raftd && !ring_empty(&s->asking))
-			verify(s);
+	place = read_place(&facts);
+	if (place != READ_HERE) {
+		put_off(s, r, place);
 		return;
 	}
 	region_reset(q->region);
@@ -343,15 +266,21 @@ serve_read(
 
 /* ---- writing ---- */
 
-/* What a stream's proposal needs at its end, besides the stream. */
-struct writing {
-	struct ipc_stream *stream; /* NULL: it is gone */
-	struct proposal *proposal;
-	const char *error_prefix;
-	struct writing *next_free;
-};
+static enum read_place
+place_of_leader(const struct serve *s, const struct request *r)
+{
+	struct read_facts facts = facts_of(s, r, READ_DEFAULT);
 
-static struct writing *free_writings;
+	return read_place_of_leader(&facts);
+}
+
+/* What a stream's proposal needs at its end. */
+struct writing {
+	struct serve *serve;
+	struct request request; /* stream NULL: it is gone */
+	const char *error_prefix;
+	uint8_t args[];
+};
 
 static void
 on_writing_ended(struct ipc_stream *stream, void *ctx)
@@ -359,53 +288,67 @@ on_writing_ended(struct ipc_stream *stream, void *ctx)
 	struct writing *writing = ctx;
 
 	(void)stream;
-	writing->stream = NULL; /* the write goes on */
+	writing->request.stream = NULL; /* the write goes on */
 }
 
 static void
 on_written(void *ctx, const struct proposal_result *result)
 {
 	struct writing *writing = ctx;
-	struct ipc_stream *stream = writing->stream;
+	struct serve *s = writing->serve;
+	struct ipc_stream *stream = writing->request.stream;
 	const char *prefix = writing->error_prefix == NULL ? "" : writing->error_prefix;
 
-	writing->next_free = free_writings;
-	free_writings = writing;
-	if (stream == NULL)
-		return;
-	ipc_stream_watch(stream, NULL, NULL, NULL);
-	switch (result->outcome) {
-	case PROPOSAL_APPLIED:
-		ipc_reply(stream, result->reply);
-		break;
-	case PROPOSAL_NO_LEADER:
-		ipc_fail(stream, 0, "No cluster leader");
-		break;
-	default:
-		ipc_fail(stream, result->status, "%s%s", prefix, result->error);
-		break;
+	if (stream != NULL) {
+		ipc_stream_watch(stream, NULL, NULL, NULL);
+		switch (result->outcome) {
+		case PROPOSAL_APPLIED:
+			ipc_reply(stream, result->reply);
+			break;
+		case PROPOSAL_NO_LEADER:
+			put_off(
+			    s, &writing->request, s->stopping ? READ_REFUSED : place_of_leader(s, &writing->request));
+			break;
+		default:
+			ipc_fail(stream, result->status, "%s%s", prefix, result->error);
+			break;
+		}
 	}
+	free(writing);
+}
+
+/* The answer to a write that is not proposed. It comes from the state as this node has it: like a read it needs a lease, or a quorum's word. */
+static void
+write_answer(struct serve *s, const struct request *r, const struct write *w, bool refused)
+{
+	if (!r->confirmed && !raftlog_lease_holds(s->c->raftlog))
+		held_for_quorum(s->held, r);
+	else if (refused)
+		ipc_fail(r->stream, w->status, "%s", w->error);
+	else
+		ipc_reply(r->stream, buf_bytes(w->body));
 }
 
 static void
-serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *endpoint, struct bytes args)
+serve_write(struct serve *s, const struct request *r)
 {
-	struct write w = {.args = args,
+	struct write w = {.args = r->args,
 	    .region = s->write_region,
 	    .body = &s->body,
 	    .datacenter = s->c->datacenter,
 	    .node_name = s->c->node_name,
 	    .catalogd = s->c,
 	    .session_ttl_min_ns = s->session_ttl_min_ns};
-	struct bytes datacenter = mp_find_str(args, "Datacenter");
+	struct bytes datacenter = mp_find_str(r->args, "Datacenter");
 	struct writing *writing;
+	bool refused;
 
 	if (datacenter.size > 0 && !bytes_is(datacenter, s->c->datacenter)) {
-		ipc_fail(stream, 0, "No path to datacenter");
+		ipc_fail(r->stream, 0, "No path to datacenter");
 		return;
 	}
 	if (!raftlog_ready(s->c->raftlog)) {
-		not_leading(s, stream, endpoint, args);
+		put_off(s, r, place_of_leader(s, r));
 		return;
 	}
 	region_reset(s->write_region);
@@ -413,24 +356,21 @@ serve_write(struct serve *s, struct ipc_stream *stream, const struct endpoint *e
 	w.time_ns = raftlog_time_ns(s->c->raftlog);
 	w.txn = store_read(s->c->store);
 	if (w.txn == NULL) {
-		ipc_fail(stream, 0, "the store can not be read");
+		ipc_fail(r->stream, 0, "the store can not be read");
 		return;
 	}
-	if (endpoint->write(&w) == -1) {
-		ipc_fail(stream, w.status, "%s", w.error);
+	refused = r->endpoint->write(&w) == -1;
+	if (refused || w.answered) {
+		write_answer(s, r, &w, refused);
 		return;
 	}
-	if (w.answered) {
-		ipc_reply(stream, buf_bytes(&s->body));
-		return;
-	}
-	writing = free_writings;
-	if (writing != NULL)
-		free_writings = writing->next_free;
-	else
-		writing = xmalloc(sizeof *writing);
-	*writing = (struct writing){.stream = stream, .error_prefix = w.error_prefix};
-	ipc_stream_watch(stream, on_writing_ended, NULL, writing);
+	writing = xmalloc(sizeof *writing + r->args.size);
+	*writing = (struct writing){.serve = s, .request = *r, .error_prefix = w.error_prefix};
+	memcpy(writing->args, r->args.data, r->args.size);
+	writing->request.args.data = writing->args;
+	if (r->until == 0.)
+		writing->request.until = held_until(s->held);
+	ipc_stream_watch(r->stream, on_writing_ended, NULL, writing);
 	(void)raftlog_propose(s->c->raftlog, w.type, buf_bytes(&s->body), on_written, writing);
 }
 
@@ -465,7 +405,7 @@ serve_here(struct ipc_stream *stream, void *ctx)
 		struct serve *s = serve_of(stream, args, ctx, true);                                                   \
                                                                                                                        \
 		if (s != NULL)                                                                                         \
-			serve_read(s, stream, &endpoint, args, false);                                                 \
+			serve_read(s, &(struct request){stream, &endpoint, args});                                     \
 	}
 #define WRITE_HANDLER(name, function)                                                                                  \
 	static void handle_##function(struct ipc_stream *stream, struct bytes args, void *ctx)                         \
@@ -474,7 +414,7 @@ serve_here(struct ipc_stream *stream, void *ctx)
 		struct serve *s = serve_of(stream, args, ctx, false);                                                  \
                                                                                                                        \
 		if (s != NULL)                                                                                         \
-			serve_write(s, stream, &endpoint, args);                                                       \
+			serve_write(s, &(struct request){stream, &endpoint, args});                                    \
 	}
 ENDPOINTS_READ(READ_HANDLER)
 ENDPOINTS_WRITE(WRITE_HANDLER)
@@ -649,32 +589,17 @@ serve_new(struct catalogd *c)
 	struct query *parked = watch_query(c->watch);
 
 	s->c = c;
-	ring_init(&s->held);
-	ring_init(&s->asking);
-	ring_init(&s->asked);
-	s->hold_s = (double)conf_duration(daemon_conf(c->daemon), "performance.rpc_hold_timeout", 7 * NS_PER_S) /
-		    (double)NS_PER_S;
+	s->held = held_new(c, serve_held, s);
 	s->session_ttl_min_ns = conf_duration(daemon_conf(c->daemon), "session_ttl_min", 10 * NS_PER_S);
 	buf_init(&s->reply, REPLY_BYTES_MAX);
 	buf_init(&s->body, FRAME_REQUEST_BYTES_MAX);
 	s->write_region = region_new();
 	s->query.region = region_new();
 	s->query.out = &s->reply;
-	watch_verify_by(c->watch, watch_verifies, s);
+	watch_lead_by(c->watch, &watch_leader, s);
 	s->query.datacenter = parked->datacenter = c->datacenter;
 	s->query.node_name = parked->node_name = c->node_name;
 	return s;
-}
-
-static void
-held_drop(struct ring *ring)
-{
-	while (!ring_empty(ring)) {
-		struct held *h = RING_ENTRY(ring->next, struct held, ring);
-
-		ipc_stream_watch(h->stream, NULL, NULL, NULL);
-		held_free(h);
-	}
 }
 
 void
@@ -682,15 +607,7 @@ serve_free(struct serve *s)
 {
 	if (s == NULL)
 		return;
-	held_drop(&s->held);
-	held_drop(&s->asking);
-	held_drop(&s->asked);
-	while (free_writings != NULL) {
-		struct writing *writing = free_writings;
-
-		free_writings = writing->next_free;
-		free(writing);
-	}
+	held_free(s->held);
 	region_free(s->write_region);
 	region_free(s->query.region);
 	buf_free(&s->reply);

@@ -18,10 +18,12 @@ MUST_USE struct serve *serve_new(struct catalogd *c);
 /* On every node, before anything is served. */
 void serve_init(struct catalogd *c);
 void serve_free(struct serve *s);
-/* This node leads now: what was held for that is served. */
-void serve_leader_ready(struct serve *s);
-/* Another node leads: what was held goes there. */
-void serve_leader_known(struct serve *s);
+/* This process stops: nothing is sent on to others any more. */
+void serve_stop(struct serve *s);
+/* Whether this node is ready to lead, or which one leads, has changed: what waits for a leader is served, here or there. */
+void serve_leader_changed(struct serve *s);
+/* The store has got further: what waits for an index is served. */
+void serve_applied(struct serve *s);
 /* For watch.c: runs a parked query again. ctx: the struct catalogd. */
 int serve_run(struct query *q, void *ctx);
 

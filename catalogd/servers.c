@@ -20,6 +20,8 @@ struct servers {
 	struct catalogd *c;
 	struct rpcpool *pool;
 	struct router *router;
+	void (*changed)(void *ctx);
+	void *changed_ctx;
 	struct ev_timer rebalance;
 	size_t nodes; /* members that are alive */
 	struct rpccall *ping;
@@ -78,6 +80,8 @@ on_member(void *ctx, const struct lan_member *m, enum member_status before)
 		    net_addr_text_port(&m->rpc, text));
 	else
 		log_warnx(MODULE, "there are too many servers, one more is not used: server=%s", log_quote(m->name));
+	if (is_alive(m->status) != is_alive(before))
+		s->changed(s->changed_ctx);
 }
 
 /* ---- rebalancing ---- */
@@ -156,6 +160,15 @@ servers_first(const struct servers *s, union net_addr *out)
 	return true;
 }
 
+bool
+servers_has(const struct servers *s, const union net_addr *address)
+{
+	for (size_t i = 0; i < router_count(s->router); i++)
+		if (net_addr_equal(&router_at(s->router, i)->address, address))
+			return true;
+	return false;
+}
+
 void
 servers_failed(struct servers *s, const union net_addr *address)
 {
@@ -163,12 +176,14 @@ servers_failed(struct servers *s, const union net_addr *address)
 }
 
 struct servers *
-servers_new(struct catalogd *c, struct rpcpool *pool)
+servers_new(struct catalogd *c, struct rpcpool *pool, void (*changed)(void *ctx), void *ctx)
 {
 	struct servers *s = xcalloc(1, sizeof *s);
 
 	s->c = c;
 	s->pool = pool;
+	s->changed = changed;
+	s->changed_ctx = ctx;
 	s->router = router_new();
 	servers_configure(s);
 	ev_init(&s->rebalance, on_rebalance);

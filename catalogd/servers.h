@@ -13,13 +13,16 @@
 
 struct servers;
 
-MUST_USE struct servers *servers_new(struct catalogd *c, struct rpcpool *pool);
+/* changed: told when a server has come or gone. */
+MUST_USE struct servers *servers_new(struct catalogd *c, struct rpcpool *pool, void (*changed)(void *ctx), void *ctx);
 void servers_free(struct servers *s);
 /* The configuration has changed. */
 void servers_configure(struct servers *s);
 size_t servers_count(const struct servers *s);
 /* The one to be asked; false: none is known. */
 bool servers_first(const struct servers *s, union net_addr *out);
+/* It is one of them. */
+bool servers_has(const struct servers *s, const union net_addr *address);
 /* A call to it failed: others first. */
 void servers_failed(struct servers *s, const union net_addr *address);
 

@@ -8,9 +8,9 @@
  * A member whose query stays "not found" is not answered, however far the index has gone; and at its deadline each is told
  * the index of the last run that concerned it, not of the run that then makes the payload (http-api.md 4.1).
  *
- * A group of consistent queries is not run at the wake-up: it waits for a verification of leadership that is begun after it (one at a
- * time, for all groups that wait when it begins). The same holds for a member's deadline. Members that came during a verification wait
- * for the next one.
+ * Without a lease a group is not run at the wake-up, and one of consistent queries never is: it waits for a verification of leadership that is begun
+ * after it (one at a time, for all groups that wait when it begins). The same holds for a member's deadline. Members that came during a verification
+ * wait for the next one. Stale queries need none of this.
  *
  * Prefixes: the lengths of all watched prefixes are few; a touched key is looked up once for each length it has.
  */
@@ -61,7 +61,8 @@ struct watch_group {
 	struct ring dirty; /* in dirty, unverified or verifying; to itself: nothing is to be done */
 	bool touched;      /* its query has to be run again; while it is verified: once more after that */
 	bool run_verified; /* it was touched before the verification under way */
-	bool consistent;   /* not without a verification */
+	bool going;        /* some of its members are being sent away: it is not freed under them */
+	enum read_mode mode;
 	struct ring members;
 	const struct endpoint *endpoint;
 	size_t member_count;
@@ -97,11 +98,11 @@ struct watch {
 	int64_t default_ns, max_ns;
 	struct hash_table points, groups;
 	struct ring dirty;
-	/* Consistent groups that are to be run: those that wait for the next verification, and those that the one under way is for. */
+	/* Groups that are to be run when verified: those that wait for the next verification, and those that the one under way is for. */
 	struct ring unverified, verifying;
-	bool question_open; /* also when all that it is for has gone */
-	watch_verify *verify;
-	void *verify_ctx;
+	bool question_open;                /* also when all that it is for has gone */
+	const struct watch_leader *leader; /* NULL: all are stale */
+	void *leader_ctx;
 	struct length *lengths; /* of watched prefixes */
 	size_t length_count;
 	size_t parked;
@@ -144,10 +145,10 @@ watch_times(struct watch *w, int64_t default_ns, int64_t max_ns)
 }
 
 void
-watch_verify_by(struct watch *w, watch_verify *verify, void *ctx)
+watch_lead_by(struct watch *w, const struct watch_leader *leader, void *ctx)
 {
-	w->verify = verify;
-	w->verify_ctx = ctx;
+	w->leader = leader;
+	w->leader_ctx = ctx;
 }
 
 size_t
@@ -341,14 +342,21 @@ group_get(struct watch *w, const struct endpoint *endpoint, struct bytes args)
 	return g;
 }
 
+/* Takes g out of everything. */
 static void
-group_free_if_empty(struct watch *w, struct watch_group *g)
+group_detach(struct watch *w, struct watch_group *g)
 {
-	if (g->member_count > 0)
-		return;
 	group_unlink(w, g);
 	ring_remove(&g->dirty);
 	hash_remove(&w->groups, &g->node);
+}
+
+static void
+group_free_if_empty(struct watch *w, struct watch_group *g)
+{
+	if (g->member_count > 0 || g->going)
+		return;
+	group_detach(w, g);
 	free(g);
 }
 
@@ -421,6 +429,21 @@ member_expire(struct watch *w, struct member *m)
 	reply_release(w);
 }
 
+/* g must not be run before leadership is verified. */
+static bool
+needs_verification(const struct watch *w, const struct watch_group *g)
+{
+	switch (g->mode) {
+	case READ_STALE:
+		return false;
+	case READ_CONSISTENT:
+		return true;
+	case READ_DEFAULT:
+		break;
+	}
+	return !w->leader->lease_holds(w->leader_ctx);
+}
+
 /* Asks for a verification if one is wanted and none is under way. */
 static void
 verification_start(struct watch *w)
@@ -438,7 +461,7 @@ verification_start(struct watch *w)
 		for (struct ring *r = g->members.next; r != &g->members; r = r->next)
 			RING_ENTRY(r, struct member, ring)->in_round = true;
 	}
-	w->verify(w->verify_ctx);
+	w->leader->verify(w->leader_ctx);
 }
 
 static void
@@ -449,7 +472,7 @@ on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
 	struct watch_group *g = m->group;
 
 	(void)loop, (void)events;
-	if (g->consistent) {
+	if (needs_verification(w, g)) {
 		m->expired = true;
 		if (ring_empty(&g->dirty))
 			ring_append(&w->unverified, &g->dirty);
@@ -489,7 +512,7 @@ watch_park(struct watch *w, struct ipc_stream *s, const struct query *q)
 	    .min_index = q->min_index,
 	    .last_index = q->index,
 	    .not_found = q->not_found};
-	g->consistent = w->verify != NULL && strcmp(q->consistency, "consistent") == 0 && !PLANTED(UNVERIFIED);
+	g->mode = w->leader == NULL || PLANTED(UNVERIFIED) ? READ_STALE : query_mode(q);
 	ring_append(&g->members, &m->ring);
 	g->member_count++;
 	w->parked++;
@@ -553,9 +576,9 @@ watch_subscribed(const struct watch *w, const struct ipc_conn *conn)
 	return notices_subscribed(w->notices, conn);
 }
 
-/* Runs g once and answers the members whose time has come. */
+/* Runs g once and answers the members whose time has come; verified: of those that were there when the verification began. */
 static void
-group_wake(struct watch *w, struct watch_group *g)
+group_wake(struct watch *w, struct watch_group *g, bool verified)
 {
 	struct query *q = &w->query;
 	int failed = group_run(w, g);
@@ -569,7 +592,7 @@ group_wake(struct watch *w, struct watch_group *g)
 		struct member *m = RING_ENTRY(r, struct member, ring);
 
 		next = r->next;
-		if (g->consistent && !m->in_round && !PLANTED(ROUND_TOO_OLD))
+		if (verified && !m->in_round && !PLANTED(ROUND_TOO_OLD))
 			continue;
 		if (count > 0 && PLANTED(ONE_MEMBER))
 			continue;
@@ -621,32 +644,72 @@ watch_wake(struct watch *w)
 		struct watch_group *g = RING_ENTRY(w->dirty.next, struct watch_group, dirty);
 
 		ring_remove(&g->dirty);
-		if (g->consistent) {
+		if (needs_verification(w, g)) {
 			ring_append(&w->unverified, &g->dirty);
 			continue;
 		}
 		g->touched = false;
-		group_wake(w, g);
+		group_wake(w, g, false);
 		group_free_if_empty(w, g);
 	}
 	verification_start(w);
 }
 
-/* Nobody knows whether g's state is still the newest: those who would have been answered by it are told so. */
+/* The arguments of m's query for the rest of its wait; one that is to be answered now does not wait for a change. */
 static void
-group_refuse(struct watch_group *g)
+member_args_put(const struct member *m, struct buf *out)
 {
-	for (struct ring *r = g->members.next, *next; r != &g->members; r = next) {
-		struct member *m = RING_ENTRY(r, struct member, ring);
+	const struct watch_group *g = m->group;
+	struct mp in = mp_of(bytes_of(g->args, g->args_size));
+	bool waits = !m->expired && !m->replaced;
+	double rest_s = ev_timer_remaining(m->watch->loop, (struct ev_timer *)(uintptr_t)&m->deadline);
+
+	buf_clear(out);
+	mp_put_map(out, mp_map(&in) + (waits ? 2 : 0));
+	buf_put(out, in.at, g->args_size - (size_t)(in.at - g->args));
+	if (!waits)
+		return;
+	mp_put_kv_uint(out, "MinQueryIndex", m->min_index);
+	mp_put_kv_int(out, "MaxQueryTime", (int64_t)(MAX(rest_s, .001) * (double)NS_PER_S));
+}
+
+/* Sends members of g away, which came to hang in going. g stays; they may come to be parked again, in g or elsewhere. */
+static void
+members_go(struct watch *w, struct watch_group *g, struct ring *going)
+{
+	struct buf args = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+
+	g->going = true;
+	while (!ring_empty(going)) {
+		struct member *m = RING_ENTRY(going->next, struct member, ring);
 		struct ipc_stream *s = m->stream;
 
-		next = r->next;
-		if (!m->in_round || (!g->run_verified && !m->expired))
-			continue;
+		member_args_put(m, &args);
 		ipc_stream_watch(s, NULL, NULL, NULL);
 		member_free(m);
-		ipc_fail(s, 0, "No cluster leader");
+		w->leader->goes(w->leader_ctx, s, g->endpoint, buf_bytes(&args));
 	}
+	g->going = false;
+	buf_free(&args);
+}
+
+/* This node does not lead: those who would have been answered by a verification go. */
+static void
+group_go_due(struct watch *w, struct watch_group *g)
+{
+	struct ring going;
+
+	ring_init(&going);
+	for (struct ring *r = g->members.next, *next; r != &g->members; r = next) {
+		struct member *m = RING_ENTRY(r, struct member, ring);
+
+		next = r->next;
+		if (m->in_round && (g->run_verified || m->expired)) {
+			ring_remove(r);
+			ring_append(&going, r);
+		}
+	}
+	members_go(w, g, &going);
 }
 
 /* Ends those whose time is over. true: some need another verification. */
@@ -675,9 +738,9 @@ watch_verified(struct watch *w, bool leads)
 
 		ring_remove(&g->dirty);
 		if (!leads)
-			group_refuse(g);
+			group_go_due(w, g);
 		else if (g->run_verified)
-			group_wake(w, g);
+			group_wake(w, g, true);
 		if (group_expire(w, g) || g->touched)
 			ring_append(&w->unverified, &g->dirty);
 		for (struct ring *r = g->members.next; r != &g->members; r = r->next)
@@ -686,6 +749,35 @@ watch_verified(struct watch *w, bool leads)
 	}
 	w->question_open = false;
 	verification_start(w);
+}
+
+void
+watch_moved(struct watch *w)
+{
+	struct ring groups, going;
+
+	/* taken out first: those that come to be parked again have groups of their own */
+	ring_init(&groups);
+	for (size_t i = 0; i < w->groups.size; i++)
+		for (struct hash_node *n = w->groups.buckets[i], *next; n != NULL; n = next) {
+			struct watch_group *g = (struct watch_group *)n;
+
+			next = n->next;
+			if (g->mode == READ_STALE)
+				continue;
+			group_detach(w, g);
+			g->going = true;
+			ring_append(&groups, &g->dirty);
+		}
+	while (!ring_empty(&groups)) {
+		struct watch_group *g = RING_ENTRY(groups.next, struct watch_group, dirty);
+
+		ring_remove(&g->dirty);
+		ring_init(&going);
+		ring_move(&g->members, &going);
+		members_go(w, g, &going);
+		free(g);
+	}
 }
 
 void

@@ -44,14 +44,23 @@ MUST_USE struct watch *watch_new(struct ev_loop *loop, watch_run *run, void *ctx
 void watch_free(struct watch *w);
 /* How long a query waits that does not say, and the cap on what it says (300 s and 600 s at first). */
 void watch_times(struct watch *w, int64_t default_ns, int64_t max_ns);
-/*
- * Asks whether this node still leads; the answer comes later by watch_verified, once for each call. At most one question is open.
- */
-typedef void watch_verify(void *ctx);
-/* Before anything is parked. Without it consistent queries are treated like all others. */
-void watch_verify_by(struct watch *w, watch_verify *verify, void *ctx);
-/* leads: what was touched before the question is evaluated now; else its members are refused ("No cluster leader"). */
+struct endpoint; /* endpoint.h */
+
+/* What queries that are not stale need besides the state: leadership. */
+struct watch_leader {
+	/* A lease holds at this moment. */
+	bool (*lease_holds)(void *ctx);
+	/* Asks whether this node still leads; the answer comes later by watch_verified, once for each call. At most one question is open. */
+	void (*verify)(void *ctx);
+	/* Takes a parked query whose state is not to be answered from any more, with arguments for the rest of its wait. It may come to be parked again. */
+	void (*goes)(void *ctx, struct ipc_stream *s, const struct endpoint *endpoint, struct bytes args);
+};
+/* Before anything is parked; leader must outlive w. Without it all queries are treated as stale ones. */
+void watch_lead_by(struct watch *w, const struct watch_leader *leader, void *ctx);
+/* leads: what was touched before the question is evaluated now; else its members go elsewhere. */
 void watch_verified(struct watch *w, bool leads);
+/* Another node leads: all parked queries that are not stale go there. */
+void watch_moved(struct watch *w);
 /* The query that runs are made with: whoever made w fills in what does not change (datacenter, node name). */
 struct query *watch_query(struct watch *w);
 

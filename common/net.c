@@ -101,6 +101,16 @@ net_addr_text_port(const union net_addr *a, char out[NET_ADDR_TEXT_MAX])
 	return out;
 }
 
+bool
+net_addr_equal(const union net_addr *a, const union net_addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family || net_addr_port(a) != net_addr_port(b))
+		return false;
+	if (a->sa.sa_family == AF_INET6)
+		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof a->in6.sin6_addr) == 0;
+	return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+}
+
 socklen_t
 net_addr_len(const union net_addr *a)
 {

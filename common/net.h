@@ -27,6 +27,8 @@ MUST_USE int net_addr_parse_port(const char *text, union net_addr *out);
 char *net_addr_text(const union net_addr *a, char out[NET_ADDR_TEXT_MAX]);
 /* With port: "127.0.0.1:8500", "[::1]:8500". Returns out. */
 char *net_addr_text_port(const union net_addr *a, char out[NET_ADDR_TEXT_MAX]);
+/* The same address and port. */
+bool net_addr_equal(const union net_addr *a, const union net_addr *b);
 socklen_t net_addr_len(const union net_addr *a);
 uint16_t net_addr_port(const union net_addr *a);
 /* Splits "host:port", "[v6]:port"; host into out. -1: no port or does not fit. */

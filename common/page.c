@@ -56,11 +56,15 @@ page_clock(void)
 }
 
 bool
+page_lease_holds(uint64_t until_ns, uint64_t (*clock)(void))
+{
+	return until_ns == PAGE_LEASE_ALWAYS || (until_ns != 0 && clock() < until_ns);
+}
+
+bool
 page_holds(const struct page *p, const struct page_claim *claim, uint64_t (*clock)(void))
 {
-	uint64_t lease = atomic_load_explicit(&p->lease_until_ns, memory_order_acquire);
-
-	if (lease == 0 || (lease != PAGE_LEASE_ALWAYS && clock() >= lease))
+	if (!page_lease_holds(atomic_load_explicit(&p->lease_until_ns, memory_order_acquire), clock))
 		return false;
 	if (atomic_load_explicit(&p->retired, memory_order_acquire) != 0 ||
 	    atomic_load_explicit(&p->replaced, memory_order_acquire) != claim->replaced)

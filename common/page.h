@@ -71,6 +71,8 @@ MUST_USE bool page_claim_take(struct mp *in, struct page_claim *claim);
 /* CLOCK_BOOTTIME in nanoseconds: what leases are counted in. */
 uint64_t page_clock(void);
 
+/* A lease of the page's kind has not run out; the clock is read after it. For catalogd, too, which has it from raftd. */
+MUST_USE bool page_lease_holds(uint64_t until_ns, uint64_t (*clock)(void));
 /* May the answer of claim be given to a request that has been read? See above. */
 MUST_USE bool page_holds(const struct page *p, const struct page_claim *claim, uint64_t (*clock)(void));
 

@@ -45,4 +45,16 @@ ring_remove(struct ring *r)
 	ring_init(r);
 }
 
+/* All elements of from go to the end of to. */
+static inline void
+ring_move(struct ring *from, struct ring *to)
+{
+	while (!ring_empty(from)) {
+		struct ring *first = from->next;
+
+		ring_remove(first);
+		ring_append(to, first);
+	}
+}
+
 #endif

@@ -109,6 +109,8 @@ void node_accept(struct node *n, int fd, const char *peer);
 void node_addresses_tell(struct node *n, const struct member *members, size_t count);
 /* Milliseconds since the leader was last heard of; 0: this is the leader; UINT64_MAX: never. */
 uint64_t node_silence_ms(const struct node *n);
+/* Of the struct contact in which the same stands, for reading; the caller's. -1 with errno. */
+MUST_USE int node_contact_fd(const struct node *n);
 
 /*
  * The log's first entry, in a server that belongs to no cluster: these are its voters, this server among them. Each of them may be told the same.

@@ -4,6 +4,7 @@
 #ifndef RAFTD_NODE_INTERNAL_H
 #define RAFTD_NODE_INTERNAL_H
 
+#include "contact.h"
 #include "duration.h"
 #include "log.h"
 #include "node.h"
@@ -77,7 +78,7 @@ struct node {
 	struct raft_message timeout_now;   /* waits until nobody reads under our lease */
 	bool timeout_waits;
 	struct log_limit unreadable;
-	uint64_t heard_ns; /* CLOCK_BOOTTIME of the last word from a leader; 0: none yet */
+	struct contact *contact; /* the last word from a leader */
 	bool lease_hidden; /* readers are told that there is none */
 
 	enum install install;

@@ -382,6 +382,9 @@ node_open(struct ev_loop *loop, const struct conf *conf, const struct node_ops *
 	n->raft_dir = n->log_dir = -1;
 	n->dev = conf_bool(conf, "consuld.dev", false);
 	node_configure(n, conf);
+	n->contact = contact_new();
+	if (n->contact == NULL)
+		fatal(MODULE, "memory shared with catalogd");
 	if (recover(n, conf) == -1) {
 		node_free(n);
 		return NULL;
@@ -422,6 +425,7 @@ node_free(struct node *n)
 		close(n->log_dir);
 	if (n->raft_dir != -1)
 		close(n->raft_dir);
+	contact_free(n->contact);
 	free(n->configurations);
 	free(n->raft_path);
 	free(n->log_path);

@@ -294,7 +294,7 @@ on_message(void *ctx, struct raft_id from, struct bytes bytes)
 			node_chunk_take(n, &in);
 		if ((in.message.type == RAFT_APPEND || in.message.type == RAFT_SNAPSHOT) &&
 		    raft_id_equal(raft_leader(n->raft), from))
-			n->heard_ns = (uint64_t)boottime_now().ns;
+			contact_set(n->contact, (uint64_t)boottime_now().ns);
 	}
 	message_in_free(&in);
 }
@@ -302,11 +302,19 @@ on_message(void *ctx, struct raft_id from, struct bytes bytes)
 uint64_t
 node_silence_ms(const struct node *n)
 {
+	uint64_t heard_ns = contact_get(n->contact);
+
 	if (raft_role(n->raft) == RAFT_LEADER)
 		return 0;
-	if (n->heard_ns == 0)
+	if (heard_ns == 0)
 		return UINT64_MAX;
-	return ((uint64_t)boottime_now().ns - n->heard_ns) / (uint64_t)NS_PER_MS;
+	return ((uint64_t)boottime_now().ns - heard_ns) / (uint64_t)NS_PER_MS;
+}
+
+int
+node_contact_fd(const struct node *n)
+{
+	return contact_fd(n->contact);
 }
 
 /* ---- the transport ---- */

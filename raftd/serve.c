@@ -7,9 +7,11 @@
  */
 #include "serve.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "duration.h"
@@ -105,11 +107,21 @@ status_tell(struct status_stream *t)
 	t->told_once = true;
 }
 
+/* It publishes the lease on a page that outlives it. */
+static bool
+is_catalogd(const struct ipc_stream *stream)
+{
+	return strcmp(ipc_stream_program(stream), "catalogd") == 0;
+}
+
 static bool
 on_lease_is_free(void *ctx)
 {
 	struct serve *s = ctx;
 	uint64_t now = (uint64_t)boottime_now().ns;
+
+	if (s->lease_orphan != 0 && s->lease_orphan >= now)
+		return false;
 
 	for (size_t i = 0; i < s->status_count; i++) {
 		uint64_t until = lease_most(&s->status[i]);
@@ -127,8 +139,12 @@ status_ended(struct ipc_stream *stream, void *ctx)
 	struct serve *s = ctx;
 
 	for (size_t i = 0; i < s->status_count; i++)
-		if (s->status[i].stream == stream)
+		if (s->status[i].stream == stream) {
+			if (is_catalogd(stream))
+				s->lease_orphan = MAX(s->lease_orphan, lease_most(&s->status[i]));
 			s->status[i] = s->status[--s->status_count];
+			break;
+		}
 	if (s->status_count == 0)
 		node_set_served(s->node, false);
 }
@@ -143,9 +159,23 @@ handle_status(struct ipc_stream *stream, struct bytes args, void *ctx)
 		ipc_fail(stream, 503, "too many Raft.Status streams");
 		return;
 	}
+	if (is_catalogd(stream)) /* it has retired the page of the one before */
+		s->lease_orphan = 0;
 	s->status[s->status_count++] = (struct status_stream){.serve = s, .stream = stream};
 	ipc_stream_watch(stream, status_ended, NULL, s);
 	node_set_served(s->node, true);
+}
+
+static void
+handle_contact(struct ipc_stream *stream, struct bytes args, void *ctx)
+{
+	int fd = node_contact_fd(serve_of(ctx)->node);
+
+	(void)args;
+	if (fd == -1)
+		ipc_fail(stream, 0, "Raft.Contact: %s", strerror(errno));
+	else
+		ipc_reply_fd(stream, bytes_of(NULL, 0), fd);
 }
 
 /* ---- Raft.Propose ---- */
@@ -578,6 +608,7 @@ stop(struct daemon *d, bool leave)
 
 static const struct ipc_method methods[] = {
     {"Raft.Status", handle_status},
+    {"Raft.Contact", handle_contact},
     {"Raft.Propose", handle_propose},
     {"Raft.Pull", handle_pull},
     {"Raft.Snapshot", handle_snapshot},
@@ -595,8 +626,8 @@ static const struct ipc_method methods[] = {
     {"Raft.ReadIndex", serve_read_index},
 };
 
-static const char *const syscalls[] = {"pwrite64", "fallocate", "fdatasync", "fsync", "ftruncate", "flock", "mkdir",
-    "mkdirat", "rename", "renameat", "renameat2", "rmdir",
+static const char *const syscalls[] = {"memfd_create", "pwrite64", "fallocate", "fdatasync", "fsync", "ftruncate",
+    "flock", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "rmdir",
     /* the child that writes or checks a snapshot */
     "clone", "clone3", "fork", "vfork", "wait4", "pwritev", "close_range", "setpriority", "ioprio_set", NULL};
 

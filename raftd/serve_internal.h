@@ -48,6 +48,8 @@ struct serve {
 	struct node *node;
 	struct status_stream status[STREAMS_MAX];
 	size_t status_count;
+	uint64_t
+	    lease_orphan; /* what front ends may believe in that read the page of a catalogd that is gone; 0: nothing */
 	struct pull_stream pulls[STREAMS_MAX];
 	size_t pull_count;
 	struct buf out;         /* replies */

@@ -27,7 +27,10 @@ static struct ev_io accepting;
 static struct ev_timer guard;
 static union net_addr address;
 static const char *target_error;
-static bool as_leader;
+static bool as_leader, target_here, still_asked;
+static unsigned served_here;
+static uint64_t served_index;
+static int64_t served_wait;
 static unsigned failures;
 
 /* what the server has seen, and does */
@@ -104,13 +107,33 @@ static const struct ipc_method here_methods[] = {
     {"T.Echo", pass_read}, {"T.Park", pass_read}, {"T.Bad", pass_read}, {"T.Nope", pass_read}, {"T.Write", pass_write}};
 static const struct ipc_service here_service = {here_methods, COUNTOF(here_methods), NULL};
 
-static const char *
-target(void *ctx, union net_addr *to, bool *leader)
+static enum forward_where
+target(void *ctx, union net_addr *to, bool *leader, const char **error)
 {
 	(void)ctx;
 	*to = address;
 	*leader = as_leader;
-	return target_error;
+	*error = target_error;
+	if (target_here)
+		return FORWARD_HERE;
+	return target_error == NULL ? FORWARD_THERE : FORWARD_NOWHERE;
+}
+
+static bool
+is_asked(void *ctx, const union net_addr *to)
+{
+	(void)ctx;
+	return still_asked && net_addr_equal(to, &address);
+}
+
+static void
+serve_here(void *ctx, struct ipc_stream *s, struct bytes args)
+{
+	(void)ctx;
+	served_here++;
+	served_index = mp_find_uint(args, "MinQueryIndex");
+	served_wait = mp_find_int(args, "MaxQueryTime");
+	ipc_reply(s, args);
 }
 
 static void
@@ -119,6 +142,8 @@ on_failed(void *ctx, const union net_addr *to)
 	(void)ctx, (void)to;
 	failures++;
 }
+
+static const struct forward_ops ops = {.target = target, .asked = is_asked, .failed = on_failed, .here = serve_here};
 
 /* ---- the port ---- */
 
@@ -185,7 +210,7 @@ setup(void **state)
 	ipc = ipc_new(loop, "test");
 	wires = wires_new(loop);
 	pool = rpcpool_new(loop, wires, NULL);
-	forward = forward_new(loop, pool, &none, target, on_failed, NULL);
+	forward = forward_new(loop, pool, &none, &ops, NULL);
 	forward_times(30 * NS_PER_S, 30 * NS_PER_S);
 	assert_int_equal(net_addr_parse("127.0.0.1", 0, &address), 0);
 	fd = net_listen_tcp(&address, 16, 0);
@@ -197,7 +222,9 @@ setup(void **state)
 	ev_timer_start(loop, &guard);
 	server_start();
 	target_error = NULL;
-	as_leader = false;
+	as_leader = target_here = false;
+	still_asked = true;
+	served_here = 0;
 	seen = refuse = failures = 0;
 	parked_count = ended = 0;
 	return 0;
@@ -419,7 +446,7 @@ test_lost_read(void **state)
 	ask_parked(&a, 5, 100 * NS_PER_S);
 	RUN_UNTIL(seen == 1);
 	assert_int_equal(seen_index, 5);
-	assert_int_equal(seen_wait, 100 * NS_PER_S);
+	assert_true(seen_wait <= 100 * NS_PER_S && seen_wait > 99 * NS_PER_S);
 	server_stop();
 	server_start();
 	RUN_UNTIL(seen == 2);
@@ -498,6 +525,86 @@ test_deadline(void **state)
 	RUN_UNTIL(ended == 1);
 }
 
+/* Who waits longer shares the question of who waits less, and goes on waiting when that time is over. */
+static void
+test_shared_by_different_waits(void **state)
+{
+	struct asked brief, late;
+
+	(void)state;
+	ask_parked(&brief, 5, 50 * NS_PER_S);
+	ask_parked(&late, 5, 100 * NS_PER_S);
+	assert_int_equal(forward_flights(forward), 1);
+	RUN_UNTIL(seen == 1);
+	assert_true(seen_wait <= 50 * NS_PER_S);
+	answer_parked(0, 6);
+	RUN_UNTIL(brief.done && late.done);
+	assert_int_equal(late.index, 6);
+	buf_free(&brief.body);
+	buf_free(&late.body);
+	/* not the other way round: he would wait too long */
+	ask_parked(&late, 5, 100 * NS_PER_S);
+	RUN_UNTIL(seen == 2);
+	ask_parked(&brief, 5, 50 * NS_PER_S);
+	assert_int_equal(forward_flights(forward), 2);
+	ipc_serve_cancel(late.stream);
+	ipc_serve_cancel(brief.stream);
+}
+
+/* Another one leads: reads that are under way to the old one are asked anew, also if that is only stopped and will never say so. */
+static void
+test_leader_changed_under_a_read(void **state)
+{
+	struct asked parked_one, plain, write;
+
+	(void)state;
+	ask_parked(&parked_one, 5, 100 * NS_PER_S);
+	ask(&plain, "T.Park", BYTES("\x80"));
+	ask(&write, "T.Write", BYTES("\x80"));
+	RUN_UNTIL(seen == 3);
+	forward_changed(forward); /* of this one nothing has changed */
+	assert_int_equal(seen, 3);
+	still_asked = false;
+	forward_changed(forward);
+	RUN_UNTIL(seen == 5);
+	RUN_UNTIL(ended == 2); /* the old questions are withdrawn, the write is not */
+	assert_false(write.done);
+	answer_parked(3, 6);
+	answer_parked(4, 6);
+	RUN_UNTIL(parked_one.done && plain.done);
+	assert_string_equal(parked_one.error, "");
+	buf_free(&parked_one.body);
+	buf_free(&plain.body);
+	ipc_serve_cancel(write.stream);
+}
+
+/* This process leads now: it answers itself what waited for a leader, for the rest of its wait. */
+static void
+test_leader_is_here(void **state)
+{
+	struct asked waits, parked_one, lost;
+
+	(void)state;
+	target_error = "No cluster leader";
+	ask(&waits, "T.Echo", BYTES("\x81\xa5Index\x07"));
+	ask_parked(&parked_one, 5, 100 * NS_PER_S);
+	target_error = NULL;
+	ask_parked(&lost, 6, 100 * NS_PER_S);
+	RUN_UNTIL(seen == 1);
+	target_here = true;
+	still_asked = false;
+	forward_changed(forward);
+	RUN_UNTIL(waits.done && parked_one.done && lost.done);
+	assert_int_equal(served_here, 3);
+	assert_int_equal(waits.index, 7);
+	assert_int_equal(served_index, 6);
+	assert_true(served_wait > 50 * NS_PER_S && served_wait <= 100 * NS_PER_S);
+	assert_int_equal(forward_flights(forward) + forward_askers(forward), 0);
+	buf_free(&waits.body);
+	buf_free(&parked_one.body);
+	buf_free(&lost.body);
+}
+
 /* Many at once over one connection: each gets its own answer. */
 static void
 test_many(void **state)
@@ -540,6 +647,9 @@ main(void)
 	    T(test_shared_question),
 	    T(test_cancelled),
 	    T(test_deadline),
+	    T(test_shared_by_different_waits),
+	    T(test_leader_changed_under_a_read),
+	    T(test_leader_is_here),
 	    T(test_many),
 	};
 

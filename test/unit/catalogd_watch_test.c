@@ -30,7 +30,11 @@ static struct watch *watch;
 
 static uint64_t values[NAMES], indexes[NAMES]; /* value 0: not there */
 static uint64_t table_index;
-static unsigned runs, questions;
+static unsigned runs, questions, gone;
+static bool lease;      /* holds */
+static bool comes_back; /* what goes is parked here again */
+static uint64_t gone_index;
+static int64_t gone_wait_ns;
 
 static struct answer {
 	unsigned count;
@@ -150,7 +154,9 @@ setup(void **state)
 		indexes[i] = 10;
 	}
 	table_index = 10;
-	runs = questions = 0;
+	runs = questions = gone = 0;
+	lease = true;
+	comes_back = false;
 	return 0;
 }
 
@@ -180,14 +186,15 @@ wait_for(const struct answer *a, unsigned count)
 		ev_run(loop, EVRUN_ONCE);
 }
 
+/* mode: a query option that is true. */
 static struct ipc_call *
-ask_with(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms, bool consistent)
+ask_in_mode(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms, const char *mode)
 {
 	struct buf args = BUF_INIT(256);
 	struct ipc_call *call;
 
 	mp_put_map(&args, 4);
-	mp_put_kv_bool(&args, "RequireConsistent", consistent);
+	mp_put_kv_bool(&args, mode, true);
 	mp_put_kv_uint(&args, "Name", name);
 	mp_put_kv_uint(&args, "MinQueryIndex", min_index);
 	mp_put_kv_int(&args, "MaxQueryTime", wait_ms * NS_PER_MS);
@@ -195,6 +202,12 @@ ask_with(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms, b
 	buf_free(&args);
 	settle();
 	return call;
+}
+
+static struct ipc_call *
+ask_with(struct answer *a, uint64_t name, uint64_t min_index, int64_t wait_ms, bool consistent)
+{
+	return ask_in_mode(a, name, min_index, wait_ms, consistent ? "RequireConsistent" : "Default");
 }
 
 static struct ipc_call *
@@ -209,6 +222,29 @@ verify(void *ctx)
 	(void)ctx;
 	questions++;
 }
+
+static bool
+lease_holds(void *ctx)
+{
+	(void)ctx;
+	return lease;
+}
+
+static void
+goes(void *ctx, struct ipc_stream *s, const struct endpoint *e, struct bytes args)
+{
+	(void)ctx;
+	assert_ptr_equal(e, &endpoint);
+	gone++;
+	gone_index = mp_find_uint(args, "MinQueryIndex");
+	gone_wait_ns = mp_find_int(args, "MaxQueryTime");
+	if (comes_back)
+		handle_get(s, args, NULL);
+	else
+		ipc_fail(s, 0, "No cluster leader");
+}
+
+static const struct watch_leader leader = {.lease_holds = lease_holds, .verify = verify, .goes = goes};
 
 static void
 change(unsigned name, uint64_t value, uint64_t index)
@@ -412,7 +448,7 @@ static void
 test_a_consistent_query_is_verified_before_it_is_answered(void **state)
 {
 	(void)state;
-	watch_verify_by(watch, verify, NULL);
+	watch_lead_by(watch, &leader, NULL);
 	(void)ask_with(&answers[0], 0, 10, 0, true);
 	(void)ask_with(&answers[1], 1, 10, 0, true);
 	(void)ask(&answers[2], 0, 10, 0);
@@ -448,7 +484,7 @@ test_a_consistent_query_fails_when_this_node_does_not_lead(void **state)
 	struct ipc_call *call;
 
 	(void)state;
-	watch_verify_by(watch, verify, NULL);
+	watch_lead_by(watch, &leader, NULL);
 	(void)ask_with(&answers[0], 0, 10, 0, true);
 	(void)ask_with(&answers[1], 1, 10, 0, true);
 	call = ask_with(&answers[2], 0, 10, 0, true);
@@ -482,7 +518,7 @@ static void
 test_the_deadline_of_a_consistent_query_is_verified_too(void **state)
 {
 	(void)state;
-	watch_verify_by(watch, verify, NULL);
+	watch_lead_by(watch, &leader, NULL);
 	(void)ask_with(&answers[0], 0, 10, 20, true);
 	(void)ask_with(&answers[1], 0, 10, 60000, true);
 	while (questions == 0)
@@ -503,6 +539,89 @@ test_the_deadline_of_a_consistent_query_is_verified_too(void **state)
 	settle();
 	assert_true(answers[2].failed);
 	assert_int_equal(answers[1].count, 0);
+}
+
+/* Without a lease even a default query is not answered before somebody has said that this node leads; a stale one is. */
+static void
+test_without_a_lease_the_wake_up_is_verified(void **state)
+{
+	(void)state;
+	watch_lead_by(watch, &leader, NULL);
+	(void)ask(&answers[0], 0, 10, 0);
+	(void)ask_in_mode(&answers[1], 0, 10, 0, "AllowStale");
+	lease = false;
+	change(0, 2, 11);
+	wake();
+	assert_int_equal(questions, 1);
+	assert_int_equal(answers[0].count, 0);
+	assert_int_equal(answers[1].value, 2);
+	watch_verified(watch, true);
+	settle();
+	assert_int_equal(answers[0].value, 2);
+	/* with one it is answered at once */
+	lease = true;
+	(void)ask(&answers[2], 0, 11, 0);
+	change(0, 3, 12);
+	wake();
+	assert_int_equal(questions, 1);
+	assert_int_equal(answers[2].value, 3);
+	/* the deadline is no exception, and who does not lead does not answer */
+	lease = false;
+	(void)ask(&answers[3], 0, 12, 20);
+	while (questions == 1)
+		ev_run(loop, EVRUN_ONCE);
+	settle();
+	assert_int_equal(answers[3].count, 0);
+	watch_verified(watch, false);
+	settle();
+	assert_int_equal(gone, 1);
+	assert_int_equal(gone_index, 0); /* its time is over: it does not wait again */
+	assert_true(answers[3].failed);
+	assert_int_equal(watch_parked(watch) + watch_groups(watch), 0);
+}
+
+/* Another node leads: what is parked goes there, for the rest of its wait; stale queries stay. */
+static void
+test_parked_queries_go_to_the_new_leader(void **state)
+{
+	(void)state;
+	watch_lead_by(watch, &leader, NULL);
+	(void)ask(&answers[0], 0, 10, 60000);
+	(void)ask_with(&answers[1], 0, 10, 60000, true);
+	(void)ask_in_mode(&answers[2], 0, 10, 60000, "AllowStale");
+	watch_moved(watch);
+	settle();
+	assert_int_equal(gone, 2);
+	assert_int_equal(gone_index, 10);
+	assert_true(gone_wait_ns > 0 && gone_wait_ns <= 60000 * NS_PER_MS / 16 * 17);
+	assert_true(answers[0].failed);
+	assert_true(answers[1].failed);
+	assert_int_equal(answers[2].count, 0);
+	assert_int_equal(watch_parked(watch), 1);
+	/* One that was touched and waits for a verification goes as well; the answer to that concerns nobody. */
+	lease = false;
+	(void)ask(&answers[3], 1, 10, 60000);
+	change(1, 2, 11);
+	wake();
+	assert_int_equal(questions, 1);
+	watch_moved(watch);
+	settle();
+	assert_true(answers[3].failed);
+	watch_verified(watch, true);
+	/* This node leads again meanwhile: it comes back, and is woken as before. */
+	lease = comes_back = true;
+	(void)ask(&answers[4], 0, 10, 60000);
+	(void)ask(&answers[5], 0, 10, 60000);
+	watch_moved(watch);
+	settle();
+	assert_int_equal(gone, 5);
+	assert_int_equal(watch_parked(watch), 3);
+	change(0, 7, 12);
+	wake();
+	assert_int_equal(answers[4].value, 7);
+	assert_int_equal(answers[5].value, 7);
+	assert_int_equal(answers[2].value, 7);
+	assert_int_equal(watch_parked(watch) + watch_groups(watch), 0);
 }
 
 static void
@@ -561,6 +680,8 @@ main(void)
 	    TEST(test_a_consistent_query_is_verified_before_it_is_answered),
 	    TEST(test_a_consistent_query_fails_when_this_node_does_not_lead),
 	    TEST(test_the_deadline_of_a_consistent_query_is_verified_too),
+	    TEST(test_without_a_lease_the_wake_up_is_verified),
+	    TEST(test_parked_queries_go_to_the_new_leader),
 	    TEST(test_subscribers_are_told_names_once_a_batch),
 	    TEST(test_a_subscriber_that_fell_behind_is_reset),
 	};
