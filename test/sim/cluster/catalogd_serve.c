@@ -7,6 +7,7 @@
 #include "cluster.h"
 #include "mp.h"
 #include "query.h"
+#include "read_place.h"
 
 #define HOLD_US (150 * MS) /* for a leader, and a forwarded request for its answer */
 #define HOLD_READ_US (500 * MS)
@@ -239,43 +240,63 @@ request_forward(struct sim *s, struct server *v, struct request *q)
 	    s, s->now + 100 + below(s, s->delay_max), EVENT_REQUEST, to, 0, (uint64_t)v->number << 32 | q->op, NULL);
 }
 
+static struct read_facts
+facts_of(const struct sim *s, const struct server *v, const struct request *q)
+{
+	static const enum read_mode modes[] = {
+	    [MODE_DEFAULT] = READ_DEFAULT, [MODE_CONSISTENT] = READ_CONSISTENT, [MODE_STALE] = READ_STALE};
+	const struct catalogd_process *c = &v->catalogd;
+	bool ours = q->origin == v->number;
+
+	return (struct read_facts){.mode = modes[s->ops[q->op].mode],
+	    .ready = c->ready,
+	    .leads = c->status.leader,
+	    .lease = PLANTED_HERE(LEASE_CHECKED_EARLY) && q->state == REQUEST_READ ? q->lease_held : lease_holds(s, v),
+	    .confirmed = q->state == REQUEST_CONFIRMED,
+	    .heard = ours && store_state(c->store).applied_index > 0,
+	    .leader_elsewhere = c->status.leader_at != NOBODY && c->status.leader_at != v->number,
+	    .sent_to_leader = !ours};
+}
+
 /* One step of a request, if it can be made now. */
 void
 request_try(struct sim *s, struct server *v, struct request *q)
 {
 	struct catalogd_process *c = &v->catalogd;
 	const struct op *op = &s->ops[q->op];
-	bool ours = q->origin == v->number;
+	struct read_facts facts;
+	bool write = op->kind != OP_GET;
 
-	if (op->kind == OP_GET && op->mode == MODE_STALE && ours) {
-		if (store_state(c->store).applied_index > 0)
-			read_store(s, v, q);
-		return;
-	}
 	if (q->state == REQUEST_FORWARDED || q->state == REQUEST_ASKED || q->state == REQUEST_ASKING)
 		return;
-	if (q->state == REQUEST_CONFIRMED) {
-		if (store_state(c->store).applied_index >= q->index)
-			read_store(s, v, q);
+	if (q->state == REQUEST_CONFIRMED && store_state(c->store).applied_index < q->index)
+		return;
+	if (write && c->ready) {
+		write_propose(s, v, q);
 		return;
 	}
-	if (c->ready && op->kind != OP_GET)
-		write_propose(s, v, q);
-	else if (c->ready && op->mode == MODE_CONSISTENT) {
+	facts = facts_of(s, v, q);
+	switch (write ? read_place_of_leader(&facts) : read_place(&facts)) {
+	case READ_HERE:
+		read_store(s, v, q);
+		break;
+	case READ_VERIFIED:
 		q->state = REQUEST_ASKING;
 		if (c->asked_id == 0)
 			round_ask(s, v);
 		else if (PLANTED_HERE(READ_JOINS_ROUND))
 			q->state = REQUEST_ASKED;
-	} else if (c->ready &&
-		   (PLANTED_HERE(LEASE_CHECKED_EARLY) && q->state == REQUEST_READ ? q->lease_held : lease_holds(s, v)))
-		read_store(s, v, q);
-	else if (!ours)
-		request_end(s, v, q, OUTCOME_NOT_LEADER, false, 0, 0);
-	else {
+		break;
+	case READ_ELSEWHERE:
 		q->state = REQUEST_HELD;
-		if (!c->status.leader && c->status.leader_at != NOBODY && c->status.leader_at != v->number)
-			request_forward(s, v, q);
+		request_forward(s, v, q);
+		break;
+	case READ_HELD:
+		q->state = REQUEST_HELD;
+		break;
+	case READ_REFUSED:
+		request_end(s, v, q, OUTCOME_NOT_LEADER, false, 0, 0);
+		break;
 	}
 }
 
