@@ -24,12 +24,14 @@ $(BUILD)/test/suite_%: test/sim/suite_%.c $(SUITE_SOURCES) $(wildcard test/sim/*
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -Icommon -Iraftd -Icatalogd -Itest/unit -Itest/sim/cluster -o $@ $< $(SUITE_SOURCES) $(SUITE_EXTRA) $(LDFLAGS_ALL) $(BUILD)/lib/raftd.a $(BUILD)/lib/catalogd.a $(BUILD)/lib/common.a $(LIBS_raftd) $(LIBS_catalogd) $(LIBS_common)
 
-# Fuzz targets run over their corpus with a small driver of ours (any compiler); `make fuzz-long` builds them with libFuzzer.
+# Fuzz targets run over their corpus with a small driver of ours (any compiler); `make fuzz-long` builds them with libFuzzer and looks for new
+# inputs, FUZZ_SECONDS for each (ONLY=gossipd: those of a room).
+FUZZ_DRIVER = $(if $(findstring fuzzer,$(SANITIZER)),-fsanitize=fuzzer,test/fuzz/driver.c)
 define fuzz_rule
 $(BUILD)/test/$(notdir $(basename $(1))): $(1) test/fuzz/driver.c $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a
 	@mkdir -p $$(@D)
 	@echo "  CC    $$<"
-	$(Q)$$(CC) $$(CFLAGS_ALL) -Wno-missing-prototypes -Icommon -I$(call TEST_ROOM,$(1)) -MMD -MP -o $$@ $$< test/fuzz/driver.c $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common)
+	$(Q)$$(CC) $$(CFLAGS_ALL) -Wno-missing-prototypes -Icommon -I$(call TEST_ROOM,$(1)) -MMD -MP -o $$@ $$< $(FUZZ_DRIVER) $$(LDFLAGS_ALL) $(BUILD)/lib/$(call TEST_ROOM,$(1)).a $(BUILD)/lib/common.a $$(LIBS_$(call TEST_ROOM,$(1))) $$(LIBS_common)
 endef
 $(foreach t,$(wildcard test/fuzz/*_fuzz.c),$(eval $(call fuzz_rule,$(t))))
 
@@ -57,6 +59,11 @@ sim-long: $(SIM_SUITE)
 fuzz: $(FUZZ_TESTS)
 	test/run-fuzz $(FUZZ_TESTS)
 
+fuzz-long:
+	$(MAKE) -s CC=$(CLANG) SANITIZER=fuzzer-no-link,address,undefined CFLAGS='-O1 -g' FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) fuzz-only
+fuzz-only: $(filter $(BUILD)/test/$(ONLY)%,$(FUZZ_TESTS))
+	FUZZ_SECONDS=$(FUZZ_SECONDS) test/run-fuzz $^
+
 bats:
 	BUILD=$(CURDIR)/$(BUILD) test/run-bats $(or $(FILES),$(wildcard test/bats/*.bats))
 browser:
@@ -70,4 +77,4 @@ bench:
 	$(MAKE) -s -j$$(nproc) all benches
 	BUILD=$(CURDIR)/$(BUILD) test/bench/run
 
-.PHONY: tests benches sims unit sim fuzz bats browser lint check bench
+.PHONY: tests benches sims unit sim fuzz fuzz-long fuzz-only bats browser lint check bench

@@ -1,7 +1,9 @@
 /*
  * gossipd_packet_fuzz.c - what comes to a gossip port: packets and streams, taken by the real cores, with keys and without
  *
- * First byte: bit 0: a stream, bit 1: the pool has keys, bit 2: what is not sealed is taken too, bit 3: the stream comes in pieces.
+ * First byte: bit 0: a stream, bit 1: the pool has keys, bit 2: what is not sealed is taken too, bit 3: the stream comes in pieces, bit 4: the
+ * rest is wrapped by a member first: compressed, and sealed in a pool that has keys (no input could be, by chance), bit 5: the rest are
+ * changes to a state of thousands of members (three bytes say where, one is written there).
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -299,25 +301,100 @@ stream(struct host *n, const struct envelope *e, struct bytes in, bool pieces)
 	stream_reader_free(&r);
 }
 
+/* A state of STATE_NODES members, as a push/pull message; made once. */
+#define STATE_NODES 2000
+static const struct buf *
+large_state(void)
+{
+	static struct buf state = BUF_INIT(8u << 20);
+	struct gossip_push_pull head = {.nodes = STATE_NODES};
+	struct serf_push_pull user = {.ltime = 7, .event_ltime = 3, .query_ltime = 2};
+	struct buf ltimes = BUF_INIT(1u << 20), serf = BUF_INIT(2u << 20);
+
+	if (state.used > 0)
+		return &state;
+	mp_put_map(&ltimes, STATE_NODES);
+	for (unsigned i = 0; i < STATE_NODES; i++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "member-%u", i);
+		mp_put_kv_uint(&ltimes, name, i);
+	}
+	user.status_ltimes = buf_bytes(&ltimes);
+	buf_put_u8(&serf, SERF_PUSH_PULL);
+	schema_encode(&serf_push_pull_schema, &user, &serf);
+	head.user_state_bytes = serf.used;
+	gossip_message_put(&state, GOSSIP_PUSH_PULL, &gossip_push_pull_schema, &head);
+	for (unsigned i = 0; i < STATE_NODES; i++) {
+		uint8_t ip[4] = {10, 0, (uint8_t)(i >> 8), (uint8_t)i};
+		char name[16];
+		struct gossip_node node = {.addr = bytes_of(ip, sizeof ip),
+		    .incarnation = 1 + i % 3,
+		    .meta = bytes_str("\xff\x81\xa4role\xa4node"),
+		    .name = bytes_of(name, (size_t)snprintf(name, sizeof name, "member-%u", i)),
+		    .port = 7946,
+		    .state = i % 10 == 0 ? GOSSIP_STATE_SUSPECT : GOSSIP_STATE_ALIVE,
+		    .vsn = bytes_str("\x01\x05\x02\x02\x05\x04")};
+
+		schema_encode(&gossip_node_schema, &node, &state);
+	}
+	buf_put_bytes(&state, buf_bytes(&serf));
+	buf_free(&ltimes);
+	buf_free(&serf);
+	if (state.overflow)
+		abort();
+	return &state;
+}
+
+static void
+changed_state(struct bytes changes, struct buf *out)
+{
+	buf_put_bytes(out, buf_bytes(large_state()));
+	for (; changes.size >= 4; changes = bytes_of(changes.data + 4, changes.size - 4)) {
+		size_t at =
+		    ((size_t)changes.data[0] << 16 | (size_t)changes.data[1] << 8 | changes.data[2]) % (out->used - 1);
+
+		out->data[1 + at] = changes.data[3];
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct host n;
-	struct envelope e = {.ring = &n.ring, .verify_outgoing = true};
+	struct envelope e = {.ring = &n.ring, .verify_outgoing = true, .compress = true};
+	struct buf state = BUF_INIT(8u << 20), wrapped = BUF_INIT(16u << 20);
+	struct bytes in;
+	bool is_stream;
 
 	if (size < 1)
 		return 0;
 	node_init(&n, (data[0] & 2) != 0);
 	e.verify_incoming = (data[0] & 4) == 0;
-	if ((data[0] & 1) != 0)
-		stream(&n, &e, bytes_of(data + 1, size - 1), (data[0] & 8) != 0);
+	is_stream = (data[0] & (1 | 32)) != 0;
+	in = bytes_of(data + 1, size - 1);
+	if ((data[0] & 32) != 0) {
+		changed_state(in, &state);
+		in = buf_bytes(&state);
+	}
+	if ((data[0] & 16) != 0 && in.size > 0) {
+		if (is_stream)
+			envelope_stream_put(&e, in, true, &wrapped);
+		else
+			envelope_packet_put(&e, in, true, &wrapped);
+		in = buf_bytes(&wrapped);
+	}
+	if (is_stream)
+		stream(&n, &e, in, (data[0] & 8) != 0);
 	else
-		packet(&n, &e, bytes_of(data + 1, size - 1));
+		packet(&n, &e, in);
 	/* what it left behind still works */
 	for (int i = 0; i < 50; i++) {
 		n.now += 100 * 1000000;
 		timers_run(&n.timers, n.now);
 	}
 	node_free(&n);
+	buf_free(&state);
+	buf_free(&wrapped);
 	return 0;
 }
