@@ -219,3 +219,34 @@ dc1 (LAN):
 	run -1 rpc s1 Coordinate.Update '{"Datacenter":"dc1","Node":"one"}'
 	[ "$output" = 'invalid coordinate' ]
 }
+
+@test "three servers: whoever is told, all know where everybody is, also under the next leader" {
+	local leader=
+	for n in s1 s2 s3; do address $n; done
+	for n in s1 s2 s3; do
+		node $n -server -bootstrap-expect=3 -retry-join="${AT[s1]}" -retry-join="${AT[s2]}"
+	done
+	node c1 -retry-join="${AT[s1]}"
+	one_leads() {
+		leader=
+		for n in "$@"; do if leads $n; then leader=$n; fi; done
+		[ -n "$leader" ]
+	}
+	wait_for 30 one_leads s1 s2 s3
+	for agent in s1 s2 s3 c1; do
+		for n in s1 s2 s3 c1; do wait_for 20 answers $agent '/v1/coordinate/nodes?stale' "\"Node\":\"$n\",\"Segment\""; done
+	done
+	local rest=() n
+	for n in s1 s2 s3; do [ $n = "$leader" ] || rest+=($n); done
+	external "${rest[0]}" near
+	external "${rest[0]}" far
+	at "${rest[0]}" near 0.125
+	at "${rest[1]}" far 0.5
+	crash "$leader"
+	wait_for 30 one_leads "${rest[@]}"
+	for agent in "${rest[@]}" c1; do
+		[[ $(of "$agent" '/v1/catalog/service/geo?near=near' | names) == '"Node":"near" "Node":"far" ' ]]
+		wait_for 10 answers "$agent" '/v1/catalog/service/geo?near=near&stale' '"Node":"near".*"Node":"far"'
+	done
+	at c1 near 0.75
+}
