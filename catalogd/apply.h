@@ -32,7 +32,8 @@
 	T(3, KVS, kv_apply, 0)                           /* KVSRequest -> bool */                                      \
 	T(4, SESSION, session_apply, 0)                  /* SessionRequest -> text (ID) */                             \
 	T(5, TOMBSTONE_REAP, kv_tombstone_reap_apply, 0) /* {Index} -> nil */                                          \
-	T(6, COORDINATES, coordinate_apply, 0)           /* {Updates: [Coordinate]} -> nil */
+	T(6, COORDINATES, coordinate_apply, 0)           /* {Updates: [Coordinate]} -> nil */                          \
+	T(9, AUTOPILOT, autopilot_config_apply, 0)       /* AutopilotSetConfigRequest -> bool */
 
 enum apply_type {
 #define APPLY_TYPE_ENUM(number, enumerator, function, flags) APPLY_TYPE_##enumerator = number,

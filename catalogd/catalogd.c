@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bootstrap.h"
+#include "autopilot_run.h"
 #include "leader.h"
 #include "log.h"
 #include "mem.h"
@@ -100,6 +101,7 @@ catalogd_leader_ready(struct catalogd *c)
 {
 	leader_start(c->leader);
 	raft_members_start(c->raft_members);
+	autopilot_run_start(c->autopilot);
 	session_timers_start(c->session_timers);
 	serve_leader_changed(c->serve);
 	remote_changed(c->remote);
@@ -108,6 +110,7 @@ catalogd_leader_ready(struct catalogd *c)
 void
 catalogd_leader_lost(struct catalogd *c)
 {
+	autopilot_run_stop(c->autopilot);
 	raft_members_stop(c->raft_members);
 	leader_stop(c->leader);
 	session_timers_stop(c->session_timers);

@@ -26,6 +26,7 @@ struct coordinate_updates;
 struct raft_addresses;
 struct raft_members;
 struct bootstrap;
+struct autopilot_run;
 
 struct catalogd {
 	struct daemon *daemon;
@@ -49,6 +50,7 @@ struct catalogd {
 	struct raft_addresses *raft_addresses; /* these three on a server */
 	struct raft_members *raft_members;
 	struct bootstrap *bootstrap; /* NULL: no other servers are expected */
+	struct autopilot_run *autopilot;
 };
 
 /* main.c: opens the store, making it again if it is not to be trusted. 0 or -1, logged. */

@@ -27,7 +27,6 @@
 #define MODULE "agent.server"
 #define RECONCILE_S 60.
 #define SOON_S 0.05
-#define SAMPLE_S 2.            /* the reference's autopilot looks at its servers this often */
 #define REAP_S 30.             /* tombstone_ttl_granularity */
 #define TOMBSTONE_AGE_TICKS 30 /* of REAP_S: tombstone_ttl, 15 min */
 #define CHECK_ID "serfHealth"
@@ -38,8 +37,7 @@
 struct leader {
 	struct catalogd *c;
 	bool running;
-	struct ev_timer reconcile, reap, sample;
-	uint64_t sampled_index;
+	struct ev_timer reconcile, reap;
 	struct region *region;              /* of the member at hand */
 	uint64_t seen[TOMBSTONE_AGE_TICKS]; /* applied index at each of the last ticks */
 	size_t tick;
@@ -298,21 +296,6 @@ on_reap(struct ev_loop *loop, struct ev_timer *w, int events)
 	buf_free(&body);
 }
 
-static void
-on_sample(struct ev_loop *loop, struct ev_timer *w, int events)
-{
-	struct leader *l = w->data;
-
-	(void)loop, (void)events;
-	l->sampled_index = store_state(l->c->store).applied_index;
-}
-
-uint64_t
-leader_sampled_index(const struct leader *l)
-{
-	return l->running ? l->sampled_index : 0;
-}
-
 /* ---- terms of office ---- */
 
 void
@@ -326,9 +309,6 @@ leader_start(struct leader *l)
 	memset(l->seen, 0, sizeof l->seen);
 	l->tick = 0;
 	ev_timer_again(l->c->loop, &l->reap);
-	/* The first sample is what the log had when the election was won. */
-	l->sampled_index = store_state(l->c->store).applied_index - 1;
-	ev_timer_again(l->c->loop, &l->sample);
 	own_node_alive(l);
 	ev_timer_set(&l->reconcile, SOON_S, 0.);
 	ev_timer_start(l->c->loop, &l->reconcile);
@@ -343,7 +323,6 @@ leader_stop(struct leader *l)
 	log_info(MODULE, "cluster leadership lost");
 	ev_timer_stop(l->c->loop, &l->reap);
 	ev_timer_stop(l->c->loop, &l->reconcile);
-	ev_timer_stop(l->c->loop, &l->sample);
 }
 
 struct leader *
@@ -355,8 +334,7 @@ leader_new(struct catalogd *c)
 	l->region = region_new();
 	ev_timer_init(&l->reconcile, on_reconcile, RECONCILE_S, 0.);
 	ev_timer_init(&l->reap, on_reap, REAP_S, REAP_S);
-	ev_timer_init(&l->sample, on_sample, SAMPLE_S, SAMPLE_S);
-	l->reconcile.data = l->reap.data = l->sample.data = l;
+	l->reconcile.data = l->reap.data = l;
 	members_observe(c->members, on_member, l);
 	return l;
 }
@@ -368,7 +346,6 @@ leader_free(struct leader *l)
 		return;
 	ev_timer_stop(l->c->loop, &l->reap);
 	ev_timer_stop(l->c->loop, &l->reconcile);
-	ev_timer_stop(l->c->loop, &l->sample);
 	region_free(l->region);
 	free(l);
 }

@@ -12,7 +12,5 @@ MUST_USE struct leader *leader_new(struct catalogd *c);
 void leader_free(struct leader *l);
 void leader_start(struct leader *l);
 void leader_stop(struct leader *l);
-/* Last log index of this server at the last look, every 2 s; 0: it does not lead. */
-uint64_t leader_sampled_index(const struct leader *l);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "archive.h"
 #include "bootstrap.h"
+#include "autopilot_run.h"
 #include "catalogd.h"
 #include "coordinate_updates.h"
 #include "daemon.h"
@@ -74,6 +75,7 @@ start(struct daemon *d)
 	c->raft_addresses = raft_addresses_new(c);
 	c->raft_members = raft_members_new(c);
 	c->bootstrap = bootstrap_new(c);
+	c->autopilot = autopilot_run_new(c);
 	c->archive = archive_new(c);
 	c->scrub = scrub_new(c);
 	c->raftlog = raftlog_new(c);
@@ -118,6 +120,7 @@ stop(struct daemon *d, bool leave)
 	raftlog_stop(c->raftlog);
 	raft_members_free(c->raft_members);
 	raft_addresses_free(c->raft_addresses);
+	autopilot_run_free(c->autopilot);
 	leader_free(c->leader);
 	session_timers_free(c->session_timers);
 	scrub_free(c->scrub);

@@ -40,6 +40,7 @@
 #define QUERY_META_PAIRS 5
 
 struct publish;
+struct ipc_stream;
 
 struct query_name {
 	enum watch_kind kind;
@@ -129,7 +130,7 @@ int write_fail(struct write *w, unsigned status, const char *fmt, ...) PRINTF_LI
 MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 
 /*
- * All endpoints: R(method, query_fn) and W(method, write_fn). The Datacenter argument is checked before they are called.
+ * All endpoints: R(method, query_fn), W(method, write_fn), and below L. The Datacenter argument is checked before they are called.
  */
 #define ENDPOINTS_READ(R)                                                                                              \
 	R("KVS.Get", kv_get)                                                                                           \
@@ -152,7 +153,8 @@ MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 	R("Coordinate.Node", coordinate_node)                                                                          \
 	R("Internal.NodeInfo", internal_node_info)                                                                     \
 	R("Internal.NodeDump", internal_node_dump)                                                                     \
-	R("Internal.ServiceDump", internal_service_dump)
+	R("Internal.ServiceDump", internal_service_dump)                                                               \
+	R("Operator.AutopilotGetConfiguration", autopilot_config_get)
 
 #define ENDPOINTS_WRITE(W)                                                                                             \
 	W("KVS.Apply", kv_write)                                                                                       \
@@ -160,8 +162,27 @@ MUST_USE int write_args(struct write *w, const struct schema *s, void *out);
 	W("Session.Renew", session_renew_write)                                                                        \
 	W("Catalog.Register", nodes_register_write)                                                                    \
 	W("Catalog.Deregister", nodes_deregister_write)                                                                \
-	W("Coordinate.Update", coordinate_update_write)
+	W("Coordinate.Update", coordinate_update_write)                                                                \
+	W("Operator.AutopilotSetConfiguration", autopilot_config_write)
 
+/*
+ * A method that the leader answers from what it knows besides the store, or asks others for: the handler has the stream and answers it, now or
+ * later. It is called on the leader alone (on any server where the rows say so); until there is one the request waits, as others do.
+ */
+struct catalogd;
+typedef void leader_fn(struct catalogd *c, struct ipc_stream *s, struct bytes args);
+
+/* L(method, leader_fn, repeatable, stale): see struct endpoint */
+#define ENDPOINTS_LEADER(L)                                                                                            \
+	L("Operator.RaftGetConfiguration", operator_raft_configuration, true, true)                                    \
+	L("Operator.RaftRemovePeerByID", operator_remove_peer_by_id, false, false)                                     \
+	L("Operator.RaftRemovePeerByAddress", operator_remove_peer_by_address, false, false)                           \
+	L("Operator.TransferLeader", operator_transfer_leader, false, false)                                           \
+	L("Operator.ServerHealth", operator_server_health, true, false)                                                \
+	L("Operator.AutopilotState", operator_autopilot_state, true, false)
+
+#define ENDPOINT_LEADER_PROTOTYPE(method, function, repeatable, stale) leader_fn function;
+ENDPOINTS_LEADER(ENDPOINT_LEADER_PROTOTYPE)
 #define ENDPOINT_READ_PROTOTYPE(method, function) query_fn function;
 #define ENDPOINT_WRITE_PROTOTYPE(method, function) write_fn function;
 ENDPOINTS_READ(ENDPOINT_READ_PROTOTYPE)

@@ -17,10 +17,9 @@
 
 #define MODULE "agent.server"
 #define LOOK_S 10.
-#define LOOK_SOON_S 1. /* after a failure, or while somebody is catching up */
+#define LOOK_SOON_S 1. /* after a failure */
+#define REMOVED_S 60.  /* as long as the reference takes to find it again */
 #define PEERS_TIMEOUT_MS 2000
-#define TRAILING_MAX 250   /* entries that one who has caught up may lack */
-#define SILENT_MS_MAX 1000 /* since it was heard of */
 
 /* ---- pure ---- */
 
@@ -38,15 +37,13 @@ want(struct raft_members_judgement *out, enum raft_members_op op, const char *id
 	memcpy(out->change.id, id, sizeof out->change.id); /* both sources have UUIDs alone */
 }
 
-bool
-raft_members_caught_up(const struct raft_peers *peers, const struct raft_peer *peer)
+static bool
+was_removed(const struct raft_members_removed *removed, const char *id)
 {
-	uint64_t last = 0;
-
-	for (size_t i = 0; i < peers->count; i++)
-		if (peers->at[i].leader)
-			last = peers->at[i].match;
-	return peer->replicates && peer->silent_ms <= SILENT_MS_MAX && peer->match + TRAILING_MAX >= last;
+	for (size_t i = 0; i < removed->count; i++)
+		if (strcasecmp(removed->at[i].id, id) == 0)
+			return true;
+	return false;
 }
 
 /* Two servers that were told to begin a cluster alone would each have one: the second is not taken in before that is sorted out. */
@@ -95,8 +92,8 @@ judge_new(const struct raft_peers *peers, const struct members *members, const s
 }
 
 void
-raft_members_judge(const struct raft_peers *peers, const struct members *members, const char *own_id,
-    struct raft_members_judgement *out)
+raft_members_judge(const struct raft_peers *peers, const struct members *members,
+    const struct raft_members_removed *removed, const char *own_id, struct raft_members_judgement *out)
 {
 	*out = (struct raft_members_judgement){0};
 	for (size_t i = 0; i < peers->count; i++) {
@@ -112,18 +109,20 @@ raft_members_judge(const struct raft_peers *peers, const struct members *members
 		const struct lan_member *m = members_at(members, i);
 
 		if (m->status == MEMBER_ALIVE && is_other(m, own_id) && raft_peers_find(peers, m->id) == NULL &&
-		    judge_new(peers, members, m, out))
+		    !was_removed(removed, m->id) && judge_new(peers, members, m, out))
 			return;
 	}
 	for (size_t i = 0; i < peers->count; i++) {
 		const struct raft_peer *p = &peers->at[i];
 		const struct lan_member *m = members_find_id(members, bytes_str(p->id));
+		char address[NET_ADDR_TEXT_MAX];
 
-		if (!p->voter && m != NULL && m->status == MEMBER_ALIVE && raft_peers_eligible(m) && !m->read_replica &&
-		    raft_members_caught_up(peers, p)) {
-			want(out, RAFT_MEMBERS_PROMOTE, p->id, "caught up");
-			return;
-		}
+		if (m == NULL || m->status != MEMBER_ALIVE || !is_other(m, own_id) ||
+		    strcmp(net_addr_text_port(&m->rpc, address), p->configured) == 0)
+			continue;
+		want(out, RAFT_MEMBERS_ADD, p->id, "its address has changed");
+		memcpy(out->change.address, address, sizeof address);
+		return;
 	}
 }
 
@@ -147,6 +146,7 @@ struct raft_members {
 	size_t queued;
 	char last_error[RAFT_MEMBERS_ERROR_MAX]; /* logged once as long as it is the same */
 	struct log_limit refusals;
+	struct raft_members_removed removed;
 };
 
 static void look(struct raft_members *r);
@@ -165,6 +165,27 @@ look_after(struct raft_members *r, double seconds)
 		return;
 	ev_timer_set(&r->timer, seconds, 0.);
 	ev_timer_start(r->c->loop, &r->timer);
+}
+
+/* Those whose time is over; id: and that one. */
+static void
+removed_drop(struct raft_members *r, const char *id)
+{
+	for (size_t i = 0; i < r->removed.count;)
+		if (strcasecmp(r->removed.at[i].id, id) == 0 || r->removed.at[i].until <= ev_now(r->c->loop))
+			r->removed.at[i] = r->removed.at[--r->removed.count];
+		else
+			i++;
+}
+
+static void
+removed_note(struct raft_members *r, const char *id)
+{
+	removed_drop(r, id);
+	if (r->removed.count == COUNTOF(r->removed.at))
+		return; /* it comes back sooner */
+	memcpy(r->removed.at[r->removed.count].id, id, sizeof r->removed.at[0].id);
+	r->removed.at[r->removed.count++].until = ev_now(r->c->loop) + REMOVED_S;
 }
 
 static void
@@ -187,6 +208,8 @@ on_changed(void *ctx, const struct ipc_answer *answer)
 	r->asked = false;
 	if (answer->status == IPC_OK) {
 		r->last_error[0] = '\0';
+		if (asked && r->changing.op == RAFT_MEMBERS_REMOVE)
+			removed_note(r, r->changing.id);
 		if (asked)
 			request_end(r, NULL);
 		look(r);
@@ -240,18 +263,6 @@ refusal_log(struct raft_members *r, const struct raft_members_judgement *j)
 		    log_quote(j->crowded->name));
 }
 
-static bool
-somebody_catches_up(const struct raft_members *r)
-{
-	for (size_t i = 0; i < r->peers.count; i++) {
-		const struct lan_member *m = members_find_id(r->c->members, bytes_str(r->peers.at[i].id));
-
-		if (!r->peers.at[i].voter && m != NULL && m->status == MEMBER_ALIVE && !m->read_replica)
-			return true;
-	}
-	return false;
-}
-
 static void
 on_looked(void *ctx, const struct ipc_answer *answer)
 {
@@ -269,12 +280,13 @@ on_looked(void *ctx, const struct ipc_answer *answer)
 		change(r, &r->queue[0].change);
 		return;
 	}
-	raft_members_judge(&r->peers, r->c->members, own_id(r), &judgement);
+	removed_drop(r, "");
+	raft_members_judge(&r->peers, r->c->members, &r->removed, own_id(r), &judgement);
 	refusal_log(r, &judgement);
 	if (judgement.wanted)
 		change(r, &judgement.change);
 	else
-		look_after(r, somebody_catches_up(r) ? LOOK_SOON_S : LOOK_S);
+		look_after(r, LOOK_S);
 }
 
 /* Unless it is under way: what is decided then is decided by what is so then. */
@@ -316,8 +328,11 @@ on_member(void *ctx, const struct lan_member *m, enum member_status before)
 	    members_find_id(r->c->members, bytes_str(m->id)) == NULL) {
 		memcpy(removal.id, m->id, sizeof removal.id);
 		raft_members_change(r, &removal, on_reaped_removed, NULL);
-	} else
+	} else {
+		if (m != NULL && m->status == MEMBER_ALIVE && before != MEMBER_ALIVE)
+			removed_drop(r, m->id);
 		look(r);
+	}
 }
 
 void

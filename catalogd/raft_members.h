@@ -35,14 +35,22 @@ struct raft_members_judgement {
 	const struct lan_member *crowded; /* NULL, or one whose place another one has, which can not be removed */
 };
 
+/* Servers that somebody has removed: they are not added again for a while, though they are alive. */
+struct raft_members_removed {
+	size_t count;
+	struct {
+		char id[UUID_TEXT_SIZE];
+		double until;
+	} at[RAFT_PEERS_MAX];
+};
+
 /*
  * The next change that the members call for. Left: removed. Another node at the address of a server that is no more: removed, unless that endangers the
- * quorum. Alive and not in the configuration: added without a vote. Without a vote, alive, and as far as the others: promoted.
+ * quorum. Alive and not in the configuration: added without a vote, unless it was removed; it gets the vote by autopilot. In the configuration
+ * with another address: added again, which changes that alone.
  */
-void raft_members_judge(const struct raft_peers *peers, const struct members *members, const char *own_id,
-    struct raft_members_judgement *out);
-/* It has what the leader has, up to some entries. */
-bool raft_members_caught_up(const struct raft_peers *peers, const struct raft_peer *peer);
+void raft_members_judge(const struct raft_peers *peers, const struct members *members,
+    const struct raft_members_removed *removed, const char *own_id, struct raft_members_judgement *out);
 
 /* ---- the doing ---- */
 
@@ -59,7 +67,10 @@ void raft_members_stop(struct raft_members *r);
 
 /* error: NULL: it is committed. */
 typedef void raft_members_done(void *ctx, const char *error);
-/* Asks for a change behind those that were asked for before. done comes once, perhaps before this returns (not leader, too many wait). */
+/*
+ * Asks for a change behind those that were asked for before. A server that is removed so is not added again within a minute, unless it joins
+ * anew. done comes once, perhaps before this returns (not leader, too many wait).
+ */
 void raft_members_change(
     struct raft_members *r, const struct raft_members_change *change, raft_members_done *done, void *ctx);
 /* The configuration as it was at the last look, at most some seconds ago; count 0: this node does not lead, or has not looked yet. */

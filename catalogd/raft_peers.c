@@ -23,11 +23,14 @@ peer_read(struct bytes server, struct raft_peer *out)
 	*out = (struct raft_peer){.voter = mp_find_bool(server, "Voter"),
 	    .leader = mp_find_bool(server, "Leader"),
 	    .replicates = bytes_is(mp_find_str(server, "Progress"), "replicate"),
+	    .blank = mp_find_bool(server, "Blank"),
 	    .match = mp_find_uint(server, "MatchIndex"),
+	    .last_term = mp_find_uint(server, "LastTerm"),
 	    .silent_ms = mp_find_uint(server, "SilentMs")};
 	if (!uuid_is_valid(mp_find_str(server, "ID")) ||
 	    bytes_to_str(mp_find_str(server, "ID"), out->id, sizeof out->id) == -1 ||
-	    bytes_to_str(mp_find_str(server, "Address"), out->address, sizeof out->address) == -1)
+	    bytes_to_str(mp_find_str(server, "Address"), out->address, sizeof out->address) == -1 ||
+	    bytes_to_str(mp_find_str(server, "Configured"), out->configured, sizeof out->configured) == -1)
 		return -1;
 	return 0;
 }
@@ -37,8 +40,11 @@ raft_peers_read(struct bytes answer, struct raft_peers *out)
 {
 	struct mp in = mp_of(mp_find_raw(answer, "Servers"));
 
-	*out = (struct raft_peers){
-	    .index = mp_find_uint(answer, "Index"), .committed_index = mp_find_uint(answer, "CommittedIndex")};
+	*out = (struct raft_peers){.index = mp_find_uint(answer, "Index"),
+	    .committed_index = mp_find_uint(answer, "CommittedIndex"),
+	    .last_index = mp_find_uint(answer, "LastIndex"),
+	    .last_term = mp_find_uint(answer, "LastTerm"),
+	    .heartbeat_ms = mp_find_uint(answer, "HeartbeatMs")};
 	if (mp_peek(&in) != MP_ARRAY)
 		return -1;
 	for (uint32_t n = mp_array(&in); n > 0; n--)

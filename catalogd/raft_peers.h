@@ -14,13 +14,16 @@
 
 #define RAFT_PEERS_MAX 64 /* raftd's own limit */
 
-/* One of the configuration; the last four are what the leader alone knows. */
+/* One of the configuration; what follows voter and leader is what the leader alone knows. */
 struct raft_peer {
 	char id[UUID_TEXT_SIZE];
-	char address[NET_ADDR_TEXT_MAX]; /* with port */
+	char address[NET_ADDR_TEXT_MAX];    /* where it is, with port */
+	char configured[NET_ADDR_TEXT_MAX]; /* what the log's entry says */
 	bool voter, leader;
-	bool replicates; /* entries go there as they come; not a snapshot, and it answers */
-	uint64_t match;  /* last entry that is durable there */
+	bool replicates;    /* entries go there as they come; not a snapshot, and it answers */
+	bool blank;         /* a voter that has lost its log: its vote does not count */
+	uint64_t match;     /* last entry that is durable there */
+	uint64_t last_term; /* of that entry; 0: not known */
 	uint64_t silent_ms;
 };
 
@@ -28,6 +31,8 @@ struct raft_peers {
 	size_t count;
 	struct raft_peer at[RAFT_PEERS_MAX];
 	uint64_t index, committed_index; /* of the configuration; of the newest that is committed */
+	uint64_t last_index, last_term;  /* of this server's log */
+	uint64_t heartbeat_ms;           /* a leader speaks to each at least so often */
 };
 
 /* The answer of Raft.Peers. -1: it is not one. */

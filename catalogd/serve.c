@@ -49,6 +49,7 @@ struct serve {
 
 static void serve_read(struct serve *s, const struct request *r);
 static void serve_write(struct serve *s, const struct request *r);
+static void serve_ask(struct serve *s, const struct request *r);
 
 /* ---- where ---- */
 
@@ -76,7 +77,7 @@ put_off(struct serve *s, const struct request *r, enum read_place place)
 		held_for_quorum(s->held, r);
 		break;
 	case READ_ELSEWHERE:
-		remote_request(s->c->remote, r->stream, r->args, r->endpoint->read != NULL);
+		remote_request(s->c->remote, r->stream, r->args, r->endpoint->read != NULL || r->endpoint->repeatable);
 		break;
 	case READ_HELD:
 		held_for_leader(s->held, r);
@@ -93,6 +94,8 @@ serve_held(void *ctx, const struct request *r)
 {
 	if (r->endpoint->read != NULL)
 		serve_read(ctx, r);
+	else if (r->endpoint->ask != NULL)
+		serve_ask(ctx, r);
 	else
 		serve_write(ctx, r);
 }
@@ -374,6 +377,21 @@ serve_write(struct serve *s, const struct request *r)
 	(void)raftlog_propose(s->c->raftlog, w.type, buf_bytes(&s->body), on_written, writing);
 }
 
+/* ---- what only the leader knows ---- */
+
+static void
+serve_ask(struct serve *s, const struct request *r)
+{
+	struct bytes datacenter = mp_find_str(r->args, "Datacenter");
+
+	if (datacenter.size > 0 && !bytes_is(datacenter, s->c->datacenter))
+		ipc_fail(r->stream, 0, "No path to datacenter");
+	else if (raftlog_ready(s->c->raftlog) || (r->endpoint->stale && mp_find_bool(r->args, "AllowStale")))
+		r->endpoint->ask(s->c, r->stream, r->args);
+	else
+		put_off(s, r, place_of_leader(s, r));
+}
+
 /* ---- the table ---- */
 
 /* NULL: this is a client, whose requests a server answers: it was asked. */
@@ -416,8 +434,19 @@ serve_here(struct ipc_stream *stream, void *ctx)
 		if (s != NULL)                                                                                         \
 			serve_write(s, &(struct request){stream, &endpoint, args});                                    \
 	}
+#define LEADER_HANDLER(name, function, again, any)                                                                     \
+	static void handle_##function(struct ipc_stream *stream, struct bytes args, void *ctx)                         \
+	{                                                                                                              \
+		static const struct endpoint endpoint = {                                                              \
+		    .method = name, .ask = function, .repeatable = again, .stale = any};                               \
+		struct serve *s = serve_of(stream, args, ctx, again);                                                  \
+                                                                                                                       \
+		if (s != NULL)                                                                                         \
+			serve_ask(s, &(struct request){stream, &endpoint, args});                                      \
+	}
 ENDPOINTS_READ(READ_HANDLER)
 ENDPOINTS_WRITE(WRITE_HANDLER)
+ENDPOINTS_LEADER(LEADER_HANDLER)
 
 static void
 handle_ping(struct ipc_stream *stream, struct bytes args, void *ctx)
@@ -523,13 +552,6 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 	L("Internal.GatewayIntentions")                                                                                \
 	L("Internal.IntentionUpstreams")                                                                               \
 	L("Internal.CatalogOverview")                                                                                  \
-	L("Operator.RaftRemovePeerByAddress")                                                                          \
-	L("Operator.RaftRemovePeerByID")                                                                               \
-	L("Operator.TransferLeader")                                                                                   \
-	L("Operator.AutopilotGetConfiguration")                                                                        \
-	L("Operator.AutopilotSetConfiguration")                                                                        \
-	L("Operator.ServerHealth")                                                                                     \
-	L("Operator.AutopilotState")                                                                                   \
 	L("Operator.Usage")                                                                                            \
 	L("ACL.BootstrapTokens")                                                                                       \
 	L("ACL.TokenRead")                                                                                             \
@@ -561,18 +583,18 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 	L("ACL.ReplicationStatus")
 
 #define ENDPOINT_ROW(name, function) {name, handle_##function},
+#define LEADER_ROW(name, function, again, any) {name, handle_##function},
 #define LATER_ROW(name) {name, handle_later},
 
 /* What only our own daemons may ask for stands last. */
 #define LOCAL_METHODS 5
-const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINTS_WRITE(ENDPOINT_ROW)
-					       LATER_METHODS(LATER_ROW){"Status.Ping", handle_ping},
+const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINTS_WRITE(ENDPOINT_ROW) ENDPOINTS_LEADER(
+					       LEADER_ROW) LATER_METHODS(LATER_ROW){"Status.Ping", handle_ping},
     {"Status.Leader", stats_status_leader}, {"Status.Peers", stats_status_peers},
     {"Catalog.ListDatacenters", stats_list_datacenters}, {"Coordinate.ListDatacenters", pools_list_datacenters},
     {"Internal.EventFire", pools_event_fire}, {"Internal.KeyringOperation", pools_keyring_operation},
-    {"Operator.RaftGetConfiguration", stats_raft_configuration}, {"Subscribe", handle_subscribe},
-    {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page}, {"Store.Ping", handle_store_ping},
-    {"Store.Snapshot", handle_snapshot}};
+    {"Subscribe", handle_subscribe}, {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page},
+    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot}};
 const size_t serve_method_count = COUNTOF(serve_methods);
 struct ipc_service serve_remote_service = {serve_methods, COUNTOF(serve_methods) - LOCAL_METHODS, NULL};
 

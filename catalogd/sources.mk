@@ -3,6 +3,8 @@ SOURCES_catalogd = main.c apply.c archive.c archive_form.c catalogd.c dump.c hea
 LIBS_catalogd = -llmdb -lm
 HELPERS_catalogd = catalogd-snapshot
 LIBS_catalogd-snapshot = -llmdb -lm
+# the cluster's own care
+SOURCES_catalogd += autopilot.c autopilot_config.c autopilot_run.c operator.c
 # other nodes
 SOURCES_catalogd += bootstrap.c forward.c gossip.c members.c names.c neighbour.c pools.c raft_members.c raft_peers.c remote.c router.c rpc.c rpcpool.c rpcserver.c servers.c wire.c yamux.c
 # nodes, services, checks, coordinates

@@ -1,5 +1,5 @@
 /*
- * stats.c - what this server says of itself (contract: stats.h; facts: http-api.md 11.1, 14, 17.1; caller: serve.c's table)
+ * stats.c - what this server says of itself (contract: stats.h; facts: http-api.md 11.1, 14; caller: serve.c's table)
  *
  * What raftd knows is asked of raftd when the question comes; the answer has no more to do with this process than that it passes
  * through (neighbour.h).
@@ -12,7 +12,6 @@
 
 #include "duration.h"
 #include "frame.h"
-#include "leader.h"
 #include "mem.h"
 #include "neighbour.h"
 #include "raftlog.h"
@@ -114,52 +113,6 @@ stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
 	mp_put_cstr(&body, c->datacenter);
 	ipc_reply(s, buf_bytes(&body));
 	buf_free(&body);
-}
-
-/* ---- Operator.RaftGetConfiguration ---- */
-
-static void
-on_configuration(void *ctx, const struct ipc_answer *answer)
-{
-	struct neighbour_asker asker = neighbour_end(ctx);
-	struct catalogd *c = asker.c;
-	struct buf body = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
-	struct mp in = mp_of(mp_find_raw(answer->body, "Servers"));
-	uint32_t count = mp_peek(&in) == MP_ARRAY ? mp_array(&in) : 0;
-	const char *own_id = conf_str(daemon_conf(c->daemon), "node_id", "");
-
-	if (answer->status != IPC_OK) {
-		ipc_fail(asker.stream, 0, "No cluster leader");
-		return;
-	}
-	mp_put_map(&body, 2);
-	mp_put_cstr(&body, "Servers");
-	mp_put_array(&body, count);
-	for (uint32_t i = 0; i < count; i++) {
-		struct bytes server = mp_raw(&in);
-		bool own = bytes_is(mp_find_str(server, "ID"), own_id);
-
-		mp_put_map(&body, 7);
-		mp_put_kv_str(&body, "ID", mp_find_str(server, "ID"));
-		mp_put_kv_cstr(&body, "Node", own ? c->node_name : "(unknown)");
-		mp_put_kv_str(&body, "Address", mp_find_str(server, "Address"));
-		mp_put_kv_bool(&body, "Leader", mp_find_bool(server, "Leader"));
-		mp_put_kv_cstr(&body, "ProtocolVersion", "3");
-		mp_put_kv_bool(&body, "Voter", mp_find_bool(server, "Voter"));
-		mp_put_kv_uint(&body, "LastIndex", own ? leader_sampled_index(c->leader) : 0);
-	}
-	mp_put_kv_uint(&body, "Index", 0);
-	ipc_reply(asker.stream, buf_bytes(&body));
-	buf_free(&body);
-}
-
-void
-stats_raft_configuration(struct ipc_stream *s, struct bytes args, void *ctx)
-{
-	struct catalogd *c = daemon_state(ctx);
-
-	if (datacenter_is_ours(s, args, c))
-		raftd_ask(c, s, "Raft.Peers", on_configuration);
 }
 
 /* ---- Catalogd.Stats ---- */

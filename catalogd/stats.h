@@ -1,5 +1,5 @@
 /*
- * stats.h - what this server says of itself and of its Raft group (methods answered locally, never waiting for a leader)
+ * stats.h - what this server says of itself (methods answered locally, never waiting for a leader)
  */
 #ifndef CATALOGD_STATS_H
 #define CATALOGD_STATS_H
@@ -13,7 +13,5 @@ void stats_status_leader(struct ipc_stream *s, struct bytes args, void *ctx);
 void stats_status_peers(struct ipc_stream *s, struct bytes args, void *ctx);
 /* Catalog.ListDatacenters: [text], ours first. */
 void stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx);
-/* Operator.RaftGetConfiguration. */
-void stats_raft_configuration(struct ipc_stream *s, struct bytes args, void *ctx);
 
 #endif

@@ -42,7 +42,8 @@
 	T(CHECK_SERVICES, "check_services", "parts service name (folded), node (folded), check ID -> empty")           \
 	T(CHECK_STATES, "check_states", "parts status, node (folded), check ID -> empty")                              \
 	T(CATALOG_EXTRA, "catalog_extra", "what nodes.c keeps besides")                                                \
-	T(COORDINATES, "coordinates", "parts node (folded), network segment -> Coordinate")
+	T(COORDINATES, "coordinates", "parts node (folded), network segment -> Coordinate")                            \
+	T(AUTOPILOT, "autopilot", "config -> AutopilotConfig")
 
 enum store_table {
 #define STORE_TABLE_ENUM(enumerator, name, doc) STORE_##enumerator,

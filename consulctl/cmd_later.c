@@ -81,7 +81,6 @@ const struct command later_commands[] = {
     LATER("intention match", "Show the intentions that match a service"),
     LATER("login", "Login to Consul using an auth method"),
     LATER("logout", "Destroy a Consul token created with login"),
-    LATER("operator autopilot set-config", "Modify the current Autopilot configuration"),
     GROUP("operator usage", "Provides cluster-level usage information"),
     LATER("operator usage instances", "Show how many service instances there are"),
     GROUP("peering", "Create and manage peering connections between Consul clusters"),

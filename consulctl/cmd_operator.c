@@ -174,6 +174,89 @@ get_config_run(struct invocation *in)
 	return result;
 }
 
+/* Flags of set-config and what they set. */
+static const struct setting {
+	const char *flag, *name;
+	enum { SETTING_BOOL, SETTING_NUMBER, SETTING_TEXT } kind;
+} settings[] = {
+    {"cleanup-dead-servers", "CleanupDeadServers", SETTING_BOOL},
+    {"last-contact-threshold", "LastContactThreshold", SETTING_TEXT},
+    {"max-trailing-logs", "MaxTrailingLogs", SETTING_NUMBER},
+    {"min-quorum", "MinQuorum", SETTING_NUMBER},
+    {"server-stabilization-time", "ServerStabilizationTime", SETTING_TEXT},
+    {"redundancy-zone-tag", "RedundancyZoneTag", SETTING_TEXT},
+    {"disable-upgrade-migration", "DisableUpgradeMigration", SETTING_BOOL},
+    {"upgrade-version-tag", "UpgradeVersionTag", SETTING_TEXT},
+};
+
+/* The settings as they are, but for what flags say. */
+static void
+merged_settings(const struct invocation *in, struct mp old, struct buf *out)
+{
+	struct json_writer w;
+
+	json_begin(&w, out, 0);
+	json_open(&w, '{');
+	for (size_t i = 0; i < COUNTOF(settings); i++) {
+		const struct setting *s = &settings[i];
+		bool given = flags_given(in->flags, s->flag);
+
+		json_plain_key(&w, s->name, strlen(s->name));
+		switch (s->kind) {
+		case SETTING_BOOL:
+			buf_put_str(out, (given ? flags_bool(in->flags, s->flag) : json_member_bool(old, s->name))
+					     ? "true"
+					     : "false");
+			break;
+		case SETTING_NUMBER:
+			json_put_uint(out, given ? flags_uint(in->flags, s->flag, 0) : json_member_uint(old, s->name));
+			break;
+		case SETTING_TEXT:
+			json_put_str(out,
+			    given ? bytes_str(flags_text(in->flags, s->flag, "")) : json_member_text(old, s->name));
+			break;
+		}
+	}
+	json_close(&w, '}');
+}
+
+static int
+set_config_run(struct invocation *in)
+{
+	static const char path[] = "/v1/operator/autopilot/configuration";
+	struct response old = {0}, response = {0};
+	struct buf body = BUF_INIT(OUTPUT_MAX);
+	struct request r;
+	struct api *api = operator_api(in);
+	int result = 0;
+
+	if (api == NULL)
+		return 1;
+	if (api_json_of(api, path, &old) == -1) {
+		result = command_fail("Error querying Autopilot configuration: %s", old.error);
+		goto out;
+	}
+	merged_settings(in, old.json, &body);
+	request_init(&r, in->region, "PUT", path);
+	request_param(
+	    &r, "cas", region_printf(in->region, "%ju", (uintmax_t)json_member_uint(old.json, "ModifyIndex")));
+	request_body(&r, buf_bytes(&body), "application/json");
+	if (api_json(api, &r, &response) == -1) {
+		result = command_fail("Error setting Autopilot configuration: %s", response.error);
+	} else if (json_bool(response.json)) {
+		output_line("Configuration updated!");
+	} else {
+		output_line("Configuration could not be atomically updated, please try again");
+		result = 1;
+	}
+out:
+	buf_free(&body);
+	response_free(&old);
+	response_free(&response);
+	api_free(api);
+	return result;
+}
+
 static void
 print_field(const char *label, struct mp object, const char *name)
 {
@@ -273,6 +356,17 @@ static const struct flag transfer_flags[] = {
     {"id", FLAG_STRING, "ID of the server that becomes leader. Without it the cluster chooses."},
     {NULL},
 };
+static const struct flag set_config_flags[] = {
+    {"cleanup-dead-servers", FLAG_TRISTATE, "Whether failed servers are removed from the cluster."},
+    {"max-trailing-logs", FLAG_STRICT_UINT, "How many entries a healthy server may be behind the leader."},
+    {"min-quorum", FLAG_STRICT_UINT, "How many voters are kept, even dead ones."},
+    {"last-contact-threshold", FLAG_STRICT_DURATION, "How long a healthy server may be silent."},
+    {"server-stabilization-time", FLAG_STRICT_DURATION, "How long a new server must be healthy before it gets a vote."},
+    {"redundancy-zone-tag", FLAG_STRING, "Stored, without effect."},
+    {"disable-upgrade-migration", FLAG_TRISTATE, "Stored, without effect."},
+    {"upgrade-version-tag", FLAG_STRING, "Stored, without effect."},
+    {NULL},
+};
 static const struct flag state_flags[] = {
     {"format", FLAG_STRING, "pretty or json. The default is pretty."},
     {NULL},
@@ -294,6 +388,8 @@ const struct command operator_commands[] = {
 	"Shows how the cluster looks after its servers by itself."},
     {"operator autopilot get-config", "Display the current Autopilot configuration", "[options]",
 	"Shows the settings of autopilot.", OPERATOR_OPTIONS, NULL, get_config_run},
+    {"operator autopilot set-config", "Modify the current Autopilot configuration", "[options]",
+	"Changes the settings that are named, and no others.", OPERATOR_OPTIONS, set_config_flags, set_config_run},
     {"operator autopilot state", "Display the current Autopilot state", "[options]",
 	"Shows what autopilot thinks of the servers.", OPERATOR_OPTIONS, state_flags, state_run},
     {NULL},

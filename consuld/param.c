@@ -167,11 +167,11 @@ const struct param params[] = {
 {"ports.rpc", NULL, PARAM_INT, NULL, NONE, PARAM_IGNORED, 0, NULL, NULL},
 
 /* Autopilot, auto-encrypt, auto-config */
-{"autopilot.cleanup_dead_servers", NULL, PARAM_BOOL, "true", NONE, 0, 0, NULL, "Remove dead servers when a new one has come."},
-{"autopilot.last_contact_threshold", NULL, PARAM_DURATION, "200ms", NONE, 0, 0, NULL, "Longest silence of a healthy server."},
-{"autopilot.max_trailing_logs", NULL, PARAM_INT, "250", NONE, 0, S, NULL, "Entries a healthy server may be behind."},
-{"autopilot.min_quorum", NULL, PARAM_INT, "0", NONE, 0, 0, NULL, "Voters kept even if dead."},
-{"autopilot.server_stabilization_time", NULL, PARAM_DURATION, "10s", NONE, 0, 0, NULL, "How long a new server must be healthy before it votes."},
+{"autopilot.cleanup_dead_servers", NULL, PARAM_BOOL, "true", NONE, 0, C, NULL, "Remove failed servers from the cluster while a majority of voters stays."},
+{"autopilot.last_contact_threshold", NULL, PARAM_DURATION, "200ms", NONE, 0, C, NULL, "Longest silence of a healthy server."},
+{"autopilot.max_trailing_logs", NULL, PARAM_INT, "250", NONE, 0, C|S, NULL, "Entries a healthy server may be behind."},
+{"autopilot.min_quorum", NULL, PARAM_INT, "0", NONE, 0, C, NULL, "Voters kept, even dead ones."},
+{"autopilot.server_stabilization_time", NULL, PARAM_DURATION, "10s", NONE, 0, C, NULL, "How long a new server must be healthy before it votes."},
 {"autopilot.disable_upgrade_migration", NULL, PARAM_BOOL, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
 {"autopilot.redundancy_zone_tag", NULL, PARAM_STR, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},
 {"autopilot.upgrade_version_tag", NULL, PARAM_STR, NULL, NONE, PARAM_ENTERPRISE, 0, NULL, NULL},

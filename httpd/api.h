@@ -36,6 +36,11 @@ void health_connect(struct request *r);
 void health_ingress(struct request *r);
 
 void operator_raft_configuration(struct request *r);
+void operator_raft_peer(struct request *r);
+void operator_transfer_leader(struct request *r);
+void operator_autopilot_configuration(struct request *r);
+void operator_autopilot_health(struct request *r);
+void operator_autopilot_state(struct request *r);
 void ui_nodes(struct request *r);
 void ui_node(struct request *r);
 void ui_services(struct request *r);

@@ -1,5 +1,5 @@
 /*
- * api_status.c - /v1/status, /v1/operator and the endpoints of ACLs, which are switched off (http-api.md 14, 17)
+ * api_status.c - /v1/status and the endpoints of ACLs, which are switched off (http-api.md 14)
  */
 #include "api.h"
 #include "ask.h"
@@ -28,15 +28,6 @@ void
 status_peers(struct request *r)
 {
 	ask_status(r, "Status.Peers");
-}
-
-void
-operator_raft_configuration(struct request *r)
-{
-	struct dc_request args = {.allow_stale = r->query.stale};
-
-	REQUEST_OPTIONS(r, &args);
-	ask_read(r, "catalogd", "Operator.RaftGetConfiguration", &dc_request_schema, &args, &ANY);
 }
 
 void

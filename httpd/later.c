@@ -21,8 +21,6 @@ static const struct {
     {"/v1/query", HTTP1_POST, 400, "Request decode failed: ", "structs.PreparedQuery", MP_MAP},
     {"/v1/query/", HTTP1_PUT, 400, "Request decode failed: ", "structs.PreparedQuery", MP_MAP},
     {"/v1/config", HTTP1_PUT, 400, "Request decoding failed: ", "structs.ConfigEntry", MP_MAP},
-    {"/v1/operator/autopilot/configuration", HTTP1_PUT, 400,
-	"Error parsing autopilot config: ", "api.AutopilotConfiguration", MP_MAP},
     {"/v1/connect/intentions", HTTP1_POST, 500, "Failed to decode request body: ", "structs.Intention", MP_MAP},
     {"/v1/connect/intentions/exact", HTTP1_PUT, 400, "Request decode failed: ", "structs.Intention", MP_MAP},
     {"/v1/connect/ca/configuration", HTTP1_PUT, 400, "Request decode failed: ", "structs.CAConfiguration", MP_MAP},

@@ -150,18 +150,29 @@ request_parse_bool(struct bytes text, bool *out)
 	return -1;
 }
 
-bool
-request_uint(struct request *r, const char *key, uint64_t *out)
+int
+request_parse_uint(struct bytes text, uint64_t *out, char why[REQUEST_UINT_ERROR_MAX])
 {
-	struct bytes text = request_value(r, key);
 	bool digits = text.size > 0;
 
 	for (size_t i = 0; i < text.size; i++)
 		digits = digits && text.data[i] >= '0' && text.data[i] <= '9';
 	if (digits && bytes_to_u64(text, out) == 0)
+		return 0;
+	snprintf(why, REQUEST_UINT_ERROR_MAX, "strconv.ParseUint: parsing \"%.*s\": %s",
+	    (int)MIN(text.size, (size_t)1024), text.size == 0 ? "" : (const char *)text.data,
+	    digits ? "value out of range" : "invalid syntax");
+	return -1;
+}
+
+bool
+request_uint(struct request *r, const char *key, uint64_t *out)
+{
+	char why[REQUEST_UINT_ERROR_MAX];
+
+	if (request_parse_uint(request_value(r, key), out, why) == 0)
 		return true;
-	reply_error(r->x, 500, "strconv.ParseUint: parsing \"%.*s\": %s", (int)MIN(text.size, (size_t)1024),
-	    (const char *)text.data, digits ? "value out of range" : "invalid syntax");
+	reply_error(r->x, 500, "%s", why);
 	return false;
 }
 

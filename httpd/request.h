@@ -66,6 +66,9 @@ bool request_has(const struct request *r, const char *key);
 /* Go's ParseBool. -1: none of its words. */
 MUST_USE int request_parse_bool(struct bytes text, bool *out);
 
+#define REQUEST_UINT_ERROR_MAX 1200
+/* Go's ParseUint. -1: why has its text. */
+MUST_USE int request_parse_uint(struct bytes text, uint64_t *out, char why[REQUEST_UINT_ERROR_MAX]);
 /*
  * ?flags and ?cas: Go's ParseUint. false: refused with its text (500).
  */

@@ -560,6 +560,12 @@ node_ticks_ms(const struct node *n, uint32_t ticks)
 	return (uint64_t)(n->tick_ns / NS_PER_MS) * ticks;
 }
 
+uint64_t
+node_heartbeat_ms(const struct node *n)
+{
+	return node_ticks_ms(n, HEARTBEAT_TICKS);
+}
+
 const char *
 node_space_error(const struct node *n)
 {

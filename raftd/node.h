@@ -86,6 +86,8 @@ bool node_lease_is_news(const struct node *n, uint64_t told);
 /* How far a member is; leader only, else false. */
 MUST_USE bool node_progress(const struct node *n, struct raft_id id, struct raft_progress *out);
 uint64_t node_ticks_ms(const struct node *n, uint32_t ticks);
+/* A leader speaks to each member at least so often. */
+uint64_t node_heartbeat_ms(const struct node *n);
 /* Why there is no space, for people. */
 const char *node_space_error(const struct node *n);
 uint64_t node_first_index(const struct node *n);

@@ -9,6 +9,7 @@
 
 static struct members *table;
 static struct raft_peers peers;
+static struct raft_members_removed removed;
 static struct raft_members_judgement judgement;
 
 static int
@@ -18,6 +19,7 @@ setup(void **state)
 	table = members_new("dc1");
 	members_begin(table);
 	peers = (struct raft_peers){0};
+	removed.count = 0;
 	feed_server(table, SELF, MEMBER_ALIVE, NULL, NULL);
 	return 0;
 }
@@ -39,13 +41,14 @@ peer(unsigned number, bool voter)
 	*p = (struct raft_peer){.voter = voter, .leader = number == SELF, .replicates = true, .match = 1000};
 	memcpy(p->id, server_id(number), sizeof p->id);
 	snprintf(p->address, sizeof p->address, "10.0.0.%u:8300", number);
+	snprintf(p->configured, sizeof p->configured, "10.0.0.%u:8300", number);
 	return p;
 }
 
 static void
 judge(void)
 {
-	raft_members_judge(&peers, table, server_id(SELF), &judgement);
+	raft_members_judge(&peers, table, &removed, server_id(SELF), &judgement);
 }
 
 static void
@@ -74,19 +77,40 @@ test_joining(void **state)
 	feed_server(table, 2, MEMBER_ALIVE, NULL, NULL);
 	check(RAFT_MEMBERS_ADD, 2);
 	assert_string_equal(judgement.change.address, "10.0.0.2:8300");
-	/* it has no vote before it has the log */
-	peer(2, false)->match = 500;
+	/* its vote is autopilot's business */
+	peer(2, false);
 	check_nothing();
-	peers.at[1].match = 999;
-	peers.at[1].replicates = false;
+}
+
+static void
+test_address(void **state)
+{
+	(void)state;
+	peer(SELF, true);
+	snprintf(peers.at[0].configured, sizeof peers.at[0].configured, "10.9.9.9:8300"); /* its own it sets itself */
+	peer(2, true);
+	feed_server(table, 2, MEMBER_ALIVE, NULL, NULL);
 	check_nothing();
-	peers.at[1].replicates = true;
-	peers.at[1].silent_ms = 60000;
+	snprintf(peers.at[1].configured, sizeof peers.at[1].configured, "10.0.0.7:8300");
+	check(RAFT_MEMBERS_ADD, 2);
+	assert_string_equal(judgement.change.address, "10.0.0.2:8300");
+	feed_server(table, 2, MEMBER_FAILED, NULL, NULL);
 	check_nothing();
-	peers.at[1].silent_ms = 0;
-	check(RAFT_MEMBERS_PROMOTE, 2);
-	peers.at[1].voter = true;
+}
+
+static void
+test_removed(void **state)
+{
+	(void)state;
+	peer(SELF, true);
+	feed_server(table, 2, MEMBER_ALIVE, NULL, NULL);
+	feed_server(table, 3, MEMBER_ALIVE, NULL, NULL);
+	memcpy(removed.at[removed.count++].id, server_id(2), UUID_TEXT_SIZE);
+	check(RAFT_MEMBERS_ADD, 3);
+	peer(3, false);
 	check_nothing();
+	removed.count = 0;
+	check(RAFT_MEMBERS_ADD, 2);
 }
 
 static void
@@ -217,6 +241,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_joining, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_address, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_who_gets_no_vote, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
