@@ -8,7 +8,7 @@
 
 struct endpoint {
 	const char *method;
-	query_fn *read; /* or */
+	query_fn *read;  /* or */
 	write_fn *write; /* or */
 	leader_fn *ask;
 	bool repeatable; /* ask: it changes nothing, so that it may be sent again */
