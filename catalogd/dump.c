@@ -72,7 +72,7 @@ put_table(struct dump *d, struct store_txn *t, enum store_table table)
 	return failed;
 }
 
-/* Of table meta only what is said of the log. */
+/* Of table meta only where in the log it stands: the log itself has another ID on each server. */
 static int
 put_state(struct dump *d, struct store_txn *t)
 {
@@ -85,9 +85,6 @@ put_state(struct dump *d, struct store_txn *t)
 	buf_printf(&d->out, "consuld-store dump\t%u\n", DUMP_FORMAT);
 	buf_printf(&d->out, "meta\tapplied_index\t%llu\n", (unsigned long long)state.applied_index);
 	buf_printf(&d->out, "meta\tapplied_term\t%llu\n", (unsigned long long)state.applied_term);
-	buf_put_str(&d->out, "meta\tlog_id\t");
-	put_text(&d->out, bytes_str(state.log_id));
-	buf_put_u8(&d->out, '\n');
 	return 0;
 }
 
