@@ -5,6 +5,7 @@
 #	make check		packages, build with sanitizers, all tests; ends in "N passed, N failed"
 #	make unit|fuzz|sim|sim-cluster|bats|browser|lint	parts of it
 #	make sim-long		the simulation of whole servers for two hours; again: goes on
+#	make torture		real clusters under faults for an hour; torture-planted: known mistakes are found by it
 #	make bench		figures beside their references
 #	make install DESTDIR= PREFIX=/usr/local
 #	make format		clang-format over all sources

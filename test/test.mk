@@ -43,8 +43,29 @@ $(BUILD)/bench/%: test/bench/%.c $(BENCH_SOURCES) test/bench/client.h test/bench
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(BENCH_SOURCES) $(LDFLAGS_ALL)
 
+# The checker of recorded histories; its unit test links against all of it but main.
+TORTURE_CHECK = $(BUILD)/torture/check
+$(BUILD)/torture/%.o: test/torture/%.c test/torture/history.h test/sim/linear.h common/mem.h
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -Icommon -c -o $@ $<
+$(BUILD)/lib/torture.a: $(BUILD)/torture/history.o
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(TORTURE_CHECK): $(BUILD)/torture/check.o $(BUILD)/lib/torture.a $(BUILD)/lib/common.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_common)
+# raftd with a known mistake in the place of one function.
+TORTURE_PLANTED = $(BUILD)/torture/raftd_lease $(BUILD)/torture/raftd_quorum
+$(BUILD)/torture/raftd_lease: PLANT = raft_lease_until
+$(BUILD)/torture/raftd_quorum: PLANT = members_quorum
+$(BUILD)/torture/raftd_%: test/torture/plant_%.c raftd/raft.h raftd/raft_internal.h $(BUILD)/obj/raftd/main.o $(BUILD)/lib/raftd.a $(BUILD)/lib/common.a
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -Icommon -Iraftd -o $@ $< $(BUILD)/obj/raftd/main.o $(LDFLAGS_ALL) -Wl,--wrap=$(PLANT) $(BUILD)/lib/raftd.a $(BUILD)/lib/common.a $(LIBS_raftd) $(LIBS_common)
+
 BENCH_SIM = $(BUILD)/test/gossipd_pool_sim
-tests: $(UNIT_TESTS) $(FUZZ_TESTS) $(BENCH_CLIENTS) $(BENCH_SIM)
+tests: $(UNIT_TESTS) $(FUZZ_TESTS) $(BENCH_CLIENTS) $(BENCH_SIM) $(TORTURE_CHECK)
 benches: $(BENCH_CLIENTS) $(BENCH_SIM)
 sims: $(SIM_TESTS) $(SIM_SUITE)
 unit: $(UNIT_TESTS)
@@ -56,6 +77,13 @@ sim-cluster: $(SIM_SUITE)
 	STAGE=cluster SIM_SECONDS=$(or $(SIM_SECONDS),60) SIM_JOBS=$(or $(SIM_JOBS),$(shell nproc)) SHOW=1 test/run-unit $(SIM_SUITE)
 sim-long: $(SIM_SUITE)
 	SIM_SECONDS=$(or $(SIM_SECONDS),7200) SIM_JOBS=$(or $(SIM_JOBS),$(shell nproc)) SIM_STATE=$(BUILD)/sim-long.state nice $(SIM_SUITE)
+# Whole clusters under faults, for an hour or TORTURE_SECONDS (test/torture/run); torture-planted: known mistakes are found by it.
+torture-programs: all $(TORTURE_CHECK) $(TORTURE_PLANTED)
+torture: torture-programs
+	packaging/packages check
+	BUILD=$(CURDIR)/$(BUILD) test/torture/run
+torture-planted: torture-programs
+	BUILD=$(CURDIR)/$(BUILD) test/torture/planted
 fuzz: $(FUZZ_TESTS)
 	test/run-fuzz $(FUZZ_TESTS)
 
@@ -77,4 +105,4 @@ bench:
 	$(MAKE) -s -j$$(nproc) all benches
 	BUILD=$(CURDIR)/$(BUILD) test/bench/run
 
-.PHONY: tests benches sims unit sim fuzz fuzz-long fuzz-only bats browser lint check bench
+.PHONY: tests benches sims torture-programs torture torture-planted unit sim fuzz fuzz-long fuzz-only bats browser lint check bench

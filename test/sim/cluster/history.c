@@ -3,18 +3,16 @@
  *
  * Twice, by different means. First against the log, which orders the writes: whatever returned before an operation was called
  * must not come after it. Then without it, from what clients know alone: a search for an order that explains all answers
- * (Wing and Gong, 1993, with Lowe's memory of what was tried, 2017). A write of unknown outcome may come at any time after its call, or never; whoever
+ * (../linear.h). A write of unknown outcome may come at any time after its call, or never; whoever
  * has seen its value sets an end to that time.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "../linear.h"
 #include "cluster.h"
 
-#define NEVER UINT64_MAX
-#define CANDIDATES_MAX 32
-#define STEPS_MAX 400000
-#define TRIED_SLOTS (1u << 20) /* a power of two, above STEPS_MAX */
+#define NEVER LINEAR_NEVER
 
 struct item {
 	const struct op *op;
@@ -165,10 +163,12 @@ check_by_log(struct history *h)
 
 /* ---- by search ---- */
 
-/* Whether the operation can be the next one when the key's value is *value; it becomes what it leaves. */
+/* The state is the key's value: the number of the operation that wrote it. */
 static bool
-step(const struct item *item, uint32_t *value)
+step(void *ctx, size_t number, uint64_t *value)
 {
+	const struct history *h = ctx;
+	const struct item *item = &h->items[number];
 	const struct op *op = item->op;
 	bool fits = *value == op->expect;
 
@@ -198,150 +198,22 @@ step(const struct item *item, uint32_t *value)
 	return false;
 }
 
-struct frame {
-	uint32_t value; /* before */
-	size_t first;   /* all before it are placed */
-	uint16_t candidates[CANDIDATES_MAX];
-	unsigned count, at;
-	size_t placed; /* the item that was taken last from here */
-};
-
-struct search {
-	const struct history *h;
-	bool *placed;
-	uint64_t *tried;
-	uint32_t *used; /* slots of tried */
-	size_t used_count;
-	struct frame *frames;
-	uint64_t key; /* of the set of placed ones */
-};
-
-/* Those that may come next: called before any other one had returned. False: too many to search. */
-static bool
-candidates_find(const struct search *x, struct frame *f)
-{
-	const struct item *items = x->h->items;
-	uint64_t end = NEVER;
-
-	f->count = f->at = 0;
-	while (f->first < x->h->count && x->placed[f->first])
-		f->first++;
-	for (size_t i = f->first; i < x->h->count && items[i].called <= end; i++) {
-		unsigned at;
-
-		if (x->placed[i])
-			continue;
-		end = MIN(end, items[i].returned);
-		if (f->count == CANDIDATES_MAX)
-			return false;
-		/* who returned first is likely to have come first */
-		for (at = f->count++; at > 0 && items[f->candidates[at - 1]].returned > items[i].returned; at--)
-			f->candidates[at] = f->candidates[at - 1];
-		f->candidates[at] = (uint16_t)i;
-	}
-	/* the window was cut by ends that were found later */
-	for (unsigned i = 0; i < f->count;)
-		if (items[f->candidates[i]].called > end) {
-			memmove(&f->candidates[i], &f->candidates[i + 1], (f->count - i - 1) * sizeof f->candidates[0]);
-			f->count--;
-		} else
-			i++;
-	return true;
-}
-
-/* false: it was there. */
-static bool
-tried_add(struct search *x, uint64_t key)
-{
-	uint64_t slot = key & (TRIED_SLOTS - 1);
-
-	key |= 1;
-	while (x->tried[slot] != 0) {
-		if (x->tried[slot] == key)
-			return false;
-		slot = (slot + 1) & (TRIED_SLOTS - 1);
-	}
-	x->tried[slot] = key;
-	x->used[x->used_count++] = (uint32_t)slot;
-	return true;
-}
-
-static bool
-all_placed(const struct search *x)
-{
-	for (size_t i = 0; i < x->h->count; i++)
-		if (!x->placed[i] && x->h->items[i].returned != NEVER)
-			return false;
-	return true;
-}
-
-/* 1: an order was found; 0: there is none; -1: given up. */
-static int
-search(struct search *x)
-{
-	size_t depth = 0, needed = 0, placed_needed = 0, deepest = 0;
-	uint64_t steps = 0;
-
-	for (size_t i = 0; i < x->h->count; i++)
-		needed += x->h->items[i].returned != NEVER;
-	x->frames[0] = (struct frame){.value = 0};
-	if (!candidates_find(x, &x->frames[0]))
-		return -1;
-	while (placed_needed < needed) {
-		struct frame *f = &x->frames[depth];
-		const struct item *item;
-		uint32_t value = f->value;
-		size_t i;
-
-		if (++steps > STEPS_MAX)
-			return -1;
-		if (f->at == f->count) {
-			if (depth == 0)
-				return 0;
-			f = &x->frames[--depth];
-			i = f->placed;
-			x->placed[i] = false;
-			x->key ^= mix(i + 1, 77);
-			placed_needed -= x->h->items[i].returned != NEVER;
-			continue;
-		}
-		i = f->candidates[f->at++];
-		item = &x->h->items[i];
-		if (!step(item, &value) || !tried_add(x, mix(x->key ^ mix(i + 1, 77), value)))
-			continue;
-		x->placed[i] = true;
-		x->key ^= mix(i + 1, 77);
-		placed_needed += item->returned != NEVER;
-		f->placed = i;
-		x->frames[depth + 1] = (struct frame){.value = value, .first = f->first};
-		depth++;
-		deepest = MAX(deepest, depth);
-		if (!candidates_find(x, &x->frames[depth]))
-			return -1;
-	}
-	return all_placed(x) ? 1 : 0;
-}
-
 static void
 check_by_search(struct history *h, unsigned key)
 {
-	static uint64_t tried[TRIED_SLOTS];
-	static uint32_t used[STEPS_MAX + 1];
-	struct search x = {.h = h, .tried = tried, .used = used};
-	int found;
+	struct linear_item *items = xcalloc(h->count + 1, sizeof *items);
+	struct linear l = {.items = items, .count = h->count, .step = step, .ctx = h};
+	enum linear_result found;
 
-	x.placed = xcalloc(h->count + 1, sizeof *x.placed);
-	x.frames = xcalloc(h->count + 2, sizeof *x.frames);
-	found = search(&x);
-	free(x.placed);
-	for (size_t i = 0; i < x.used_count; i++)
-		tried[used[i]] = 0;
-	free(x.frames);
-	if (found == 0)
+	for (size_t i = 0; i < h->count; i++)
+		items[i] = (struct linear_item){.called = h->items[i].called, .returned = h->items[i].returned};
+	found = linear_search(&l);
+	free(items);
+	if (found == LINEAR_NONE)
 		failed(
 		    h->sim, "linearizable: no order of the operations on key k%u explains what the clients saw", key);
-	h->sim->totals.histories += found == 1;
-	h->sim->totals.histories_undecided += found == -1;
+	h->sim->totals.histories += found == LINEAR_FOUND;
+	h->sim->totals.histories_undecided += found == LINEAR_UNDECIDED;
 }
 
 void
