@@ -159,6 +159,33 @@ nodes_find(struct store_txn *t, struct bytes name, struct node *out)
 }
 
 bool
+nodes_each(
+    struct store_txn *t, struct buf *last, size_t max, void (*each)(void *ctx, const struct node *node), void *ctx)
+{
+	struct bytes from = bytes_of(last->data, MIN(last->used, (size_t)STORE_KEY_DIRECT_MAX));
+	struct store_cursor c;
+	bool more = false;
+
+	for (store_scan_from(&c, t, STORE_NODES, bytes_of(NULL, 0), from); store_next(&c);) {
+		const char *error;
+		struct node node;
+
+		if (last->used > 0 && bytes_compare(c.key, buf_bytes(last)) <= 0)
+			continue;
+		if (max-- == 0) {
+			more = true;
+			break;
+		}
+		buf_clear(last);
+		buf_put_bytes(last, c.key);
+		if (schema_decode(&node_schema, c.value, &node, &error) == 0)
+			each(ctx, &node);
+	}
+	store_scan_end(&c);
+	return more;
+}
+
+bool
 nodes_find_check(struct store_txn *t, struct bytes node, struct bytes check_id, struct health_check *out)
 {
 	return find(t, STORE_CHECKS, node, check_id, &health_check_schema, out);

@@ -19,6 +19,13 @@ MUST_USE bool nodes_find_check(struct store_txn *t, struct bytes node, struct by
 MUST_USE bool nodes_find_service(
     struct store_txn *t, struct bytes node, struct bytes service_id, struct node_service *out);
 /*
+ * each is called for up to max nodes behind the last one that was looked at (last: its key; empty: from the first), in the order of
+ * their names. false: there are no more.
+ */
+#define NODES_KEY_BYTES_MAX (64u * 1024 * 1024)
+MUST_USE bool nodes_each(
+    struct store_txn *t, struct buf *last, size_t max, void (*each)(void *ctx, const struct node *node), void *ctx);
+/*
  * All checks of node with Type "session" whose Definition.SessionName is session_name get status and output, with counters and
  * watchers, in entry a. Called when a session of that name begins ("passing") or ends ("critical").
  */

@@ -153,6 +153,12 @@ remote_accepted(struct remote *r, int fd, const union net_addr *from)
 		rpcserver_accepted(r->server, fd, from);
 }
 
+void
+remote_refuse(struct remote *r, const char *error)
+{
+	rpcserver_refuse(r->server, error);
+}
+
 struct rpcpool *
 remote_pool(const struct remote *r)
 {

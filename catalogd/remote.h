@@ -24,6 +24,8 @@ void remote_changed(struct remote *r);
 bool remote_leader_known(const struct remote *r);
 /* The connections to other nodes, for requests that this process makes by itself. */
 struct rpcpool *remote_pool(const struct remote *r);
+/* This server leaves: other nodes are answered with error from now on. */
+void remote_refuse(struct remote *r, const char *error);
 /* For those who ask how it goes. */
 size_t remote_servers(const struct remote *r);
 size_t remote_waiting(const struct remote *r); /* requests that are answered elsewhere */

@@ -27,6 +27,7 @@
 #define BAD_ARGUMENTS "rpc: bad arguments"
 
 struct rpcserver {
+	const char *refusal; /* what every request is answered; NULL: they are served */
 	struct ipc *ipc;
 	struct wires *wires;
 	const struct ipc_service *service;
@@ -216,7 +217,9 @@ channel_serve(struct channel *ch, size_t size)
 		rpc_unknown_method(request.method, service_known(r->service, request.method), text);
 		ch->closing = true;
 		respond(ch, bytes_str(text), 0, bytes_of(NULL, 0));
-	} else {
+	} else if (r->refusal != NULL)
+		respond(ch, bytes_str(r->refusal), 0, bytes_of(NULL, 0));
+	else {
 		stream = ipc_serve(r->ipc, r->service, method, request.body,
 		    request.forwarded ? RPCSERVER_FORWARDED : 0, on_answer, ch);
 		if (stream != NULL)
@@ -488,6 +491,12 @@ void
 rpcserver_set(struct rpcserver *r, const struct rpcserver_options *options)
 {
 	r->options = *options;
+}
+
+void
+rpcserver_refuse(struct rpcserver *r, const char *error)
+{
+	r->refusal = error;
 }
 
 size_t

@@ -49,6 +49,8 @@ void rpcserver_free(struct rpcserver *r);
 void rpcserver_set(struct rpcserver *r, const struct rpcserver_options *options);
 /* Connections of kind RPC_RAFT: their socket, of which only the first byte was read, is given away to take, with who it came from. */
 void rpcserver_raft_by(struct rpcserver *r, void (*take)(void *ctx, int fd, const union net_addr *from), void *ctx);
+/* From now on each request is answered with error (static). */
+void rpcserver_refuse(struct rpcserver *r, const char *error);
 /* A connection that was accepted; fd is the server's from now on. */
 void rpcserver_accepted(struct rpcserver *r, int fd, const union net_addr *from);
 size_t rpcserver_connections(const struct rpcserver *r);

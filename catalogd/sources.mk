@@ -1,4 +1,4 @@
-SOURCES_catalogd = main.c apply.c archive.c archive_form.c catalogd.c dump.c heard.c held.c kv.c leader.c notice.c proposals.c publish.c pull_order.c query.c raftlog.c read_place.c rpcport.c scrub.c serve.c \
+SOURCES_catalogd = main.c apply.c archive.c archive_form.c catalogd.c dump.c heard.c held.c kv.c leader.c leave.c member_record.c notice.c proposals.c publish.c pull_order.c query.c raftlog.c read_place.c rpcport.c scrub.c serve.c \
 	session.c session_timer.c stats.c store.c store_file.c store_key.c store_open.c store_pages.c watch.c
 LIBS_catalogd = -llmdb -lm
 HELPERS_catalogd = catalogd-snapshot

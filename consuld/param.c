@@ -240,7 +240,7 @@ const struct param params[] = {
 {"limits.request_limits.read_rate", NULL, PARAM_FLOAT, "-1", NONE, PARAM_RELOAD, 0, NULL, "Reads per second of this server; -1: no limit."},
 {"limits.request_limits.write_rate", NULL, PARAM_FLOAT, "-1", NONE, PARAM_RELOAD, 0, NULL, "Writes per second of this server; -1: no limit."},
 {"performance.raft_multiplier", NULL, PARAM_INT, "5", NONE, 0, R|S, NULL, "Factor of Raft's times, 1 to 10."},
-{"performance.leave_drain_time", NULL, PARAM_DURATION, "5s", NONE, 0, S, NULL, "Time a leaving server goes on answering."},
+{"performance.leave_drain_time", NULL, PARAM_DURATION, "5s", NONE, 0, C|S, NULL, "How long a server that leaves sends those who ask elsewhere before it ends."},
 {"performance.rpc_hold_timeout", NULL, PARAM_DURATION, "7s", NONE, 0, C|H|D|K, NULL, "How long a request waits for a leader."},
 {"performance.grpc_keepalive_interval", NULL, PARAM_DURATION, "30s", SECOND, 0, 0, S, NULL, "gRPC keep-alive interval."},
 {"performance.grpc_keepalive_timeout", NULL, PARAM_DURATION, "20s", SECOND, 0, 0, S, NULL, "gRPC keep-alive timeout."},

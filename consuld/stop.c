@@ -2,7 +2,8 @@
  * stop.c - the end of the suite (contract: stop.h; callers: main.c, control.c, child.c by suite_*)
  *
  * Fronts first, so that nobody is served from a half stopped house, then what they ask, raftd last: stage by stage, each with a time
- * limit after which it is killed. A graceful leave goes before: gossipd spreads it and answers.
+ * limit after which it is killed. A graceful leave goes before: gossipd spreads it and answers. A server's catalogd hands leadership on before
+ * that, and behind it waits until the others do without this server.
  */
 #include "stop.h"
 
@@ -16,8 +17,9 @@
 #include "reload.h"
 #include "suite.h"
 
-#define LEAVE_S 15. /* as the reference */
-#define STAGE_S 3.  /* one stage may take so long before it is killed */
+#define LEAVE_S 15.   /* as the reference */
+#define CATALOG_S 11. /* of which 10 s are what leave_drain_time and being removed may take by default */
+#define STAGE_S 3.    /* one stage may take so long before it is killed */
 
 struct leave_waiter {
 	struct leave_waiter *next;
@@ -140,17 +142,52 @@ tell_left(struct suite *s, const char *error)
 }
 
 static void
+leave_done(struct suite *s)
+{
+	log_info("agent", "Graceful exit completed");
+	tell_left(s, NULL);
+	stop_begin(s, 0);
+}
+
+/* What a server does besides; if it can not, the others remove it all the same, or it is found to have failed. */
+static void
+catalog_ask(struct suite *s, const char *method, ipc_answer_cb *answered)
+{
+	(void)ipc_call(s->catalog, method, bytes_of(NULL, 0),
+	    &(struct ipc_call_options){.timeout_ms = (int64_t)(CATALOG_S * 1000)}, answered, s);
+}
+
+static void
+catalog_failed_log(const struct ipc_answer *answer)
+{
+	if (answer->status != IPC_OK)
+		log_errorx(
+		    "agent.server", "leaving without all that belongs to it: error=%s", log_quote_bytes(answer->error));
+}
+
+static void
+on_ended(void *ctx, const struct ipc_answer *answer)
+{
+	struct suite *s = ctx;
+
+	if (s->state != SUITE_LEAVING)
+		return;
+	catalog_failed_log(answer);
+	leave_done(s);
+}
+
+static void
 on_left(void *ctx, const struct ipc_answer *answer)
 {
 	struct suite *s = ctx;
 
 	if (s->state != SUITE_LEAVING)
 		return;
-	if (answer->status == IPC_OK) {
-		log_info("agent", "Graceful exit completed");
-		tell_left(s, NULL);
-		stop_begin(s, 0);
-	} else {
+	if (answer->status == IPC_OK && s->catalog != NULL)
+		catalog_ask(s, "Catalogd.LeaveEnd", on_ended);
+	else if (answer->status == IPC_OK)
+		leave_done(s);
+	else {
 		log_errorx("agent", "Error on leave: error=%s", log_quote_bytes(answer->error));
 		tell_left(s, "the node could not leave; it is shutting down without");
 		stop_begin(s, 1);
@@ -168,10 +205,28 @@ on_leave_over(struct ev_loop *loop UNUSED, ev_timer *t, int events UNUSED)
 }
 
 static void
-leave_begin(struct suite *s)
+gossip_leave(struct suite *s)
 {
 	const struct ipc_call_options options = {.timeout_ms = (int64_t)(LEAVE_S * 1000)};
 
+	s->gossip = ipc_peer_new(s->ipc, "gossipd.sock", NULL);
+	(void)ipc_call(s->gossip, "Gossip.Leave", bytes_of(NULL, 0), &options, on_left, s);
+}
+
+static void
+on_handed_on(void *ctx, const struct ipc_answer *answer)
+{
+	struct suite *s = ctx;
+
+	if (s->state != SUITE_LEAVING)
+		return;
+	catalog_failed_log(answer);
+	gossip_leave(s);
+}
+
+static void
+leave_begin(struct suite *s)
+{
 	s->state = SUITE_LEAVING;
 	s->stop_leave = true;
 	log_info("agent", "Gracefully shutting down agent...");
@@ -182,8 +237,11 @@ leave_begin(struct suite *s)
 	ev_timer_init(&s->leave_timer, on_leave_over, LEAVE_S, 0.);
 	s->leave_timer.data = s;
 	ev_timer_start(s->loop, &s->leave_timer);
-	s->gossip = ipc_peer_new(s->ipc, "gossipd.sock", NULL);
-	(void)ipc_call(s->gossip, "Gossip.Leave", bytes_of(NULL, 0), &options, on_left, s);
+	if (config_bool(s->config, "server")) {
+		s->catalog = ipc_peer_new(s->ipc, "catalogd.sock", NULL);
+		catalog_ask(s, "Catalogd.LeaveBegin", on_handed_on);
+	} else
+		gossip_leave(s);
 }
 
 void

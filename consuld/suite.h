@@ -51,7 +51,7 @@ struct suite {
 	bool stop_leave;
 	ev_timer stop_timer;
 	ev_timer leave_timer;
-	struct ipc_peer *gossip;
+	struct ipc_peer *gossip, *catalog; /* while it leaves; catalog: on a server */
 	struct leave_waiter *leave_waiters;
 };
 
