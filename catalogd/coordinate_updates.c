@@ -29,14 +29,12 @@
 
 struct coordinate_updates {
 	struct catalogd *c;
+	struct coordinate_updates_options options;
 	/* our own */
-	bool sends;
-	int64_t interval_ns;
 	struct ev_timer send;
 	struct ipc_call *self_call;
 	struct ipc_stream *update; /* under way */
 	/* those of others */
-	double period_s;
 	struct coordinate_pending *pending;
 	struct ev_timer flush;
 	struct buf batch;
@@ -87,7 +85,7 @@ collect(struct coordinate_updates *u, struct store_txn *t, struct region *r, con
 		!coordinate_is_stored(t, r, c->node, c->segment, buf_bytes(&record)))) {
 		coordinate_pending_put(u->pending, buf_bytes(&key), buf_bytes(&record));
 		if (!ev_is_active(&u->flush)) {
-			ev_timer_set(&u->flush, u->period_s, 0.);
+			ev_timer_set(&u->flush, (double)u->options.period_ns / (double)NS_PER_S, 0.);
 			ev_timer_start(u->c->loop, &u->flush);
 		}
 	}
@@ -130,7 +128,7 @@ coordinate_updates_interval_ns(int64_t min_ns, size_t members)
 static void
 send_later(struct coordinate_updates *u)
 {
-	int64_t ns = coordinate_updates_interval_ns(u->interval_ns, members_count(u->c->members));
+	int64_t ns = coordinate_updates_interval_ns(u->options.interval_ns, members_count(u->c->members));
 
 	ns += (int64_t)random_below((uint64_t)ns);
 	ev_timer_set(&u->send, (double)ns / (double)NS_PER_S, 0.);
@@ -229,22 +227,29 @@ on_send(struct ev_loop *loop, struct ev_timer *w, int events)
 	    &(struct ipc_call_options){.timeout_ms = GOSSIP_TIMEOUT_MS, .flags = IPC_RESEND}, on_self, u);
 }
 
-struct coordinate_updates *
-coordinate_updates_new(struct catalogd *c)
+struct coordinate_updates_options
+coordinate_updates_conf(const struct conf *conf)
 {
-	const struct conf *conf = daemon_conf(c->daemon);
+	return (struct coordinate_updates_options){
+	    .sends = !conf_bool(conf, "disable_coordinates", false),
+	    .interval_ns = conf_int(conf, "consuld.coordinate_interval_ms", INTERVAL_MS) * NS_PER_MS,
+	    .period_ns = conf_int(conf, "consuld.coordinate_period_ms", PERIOD_MS) * NS_PER_MS,
+	};
+}
+
+struct coordinate_updates *
+coordinate_updates_new(struct catalogd *c, const struct coordinate_updates_options *options)
+{
 	struct coordinate_updates *u = xcalloc(1, sizeof *u);
 
 	u->c = c;
-	u->sends = !conf_bool(conf, "disable_coordinates", false);
-	u->interval_ns = conf_int(conf, "consuld.coordinate_interval_ms", INTERVAL_MS) * NS_PER_MS;
-	u->period_s = (double)conf_int(conf, "consuld.coordinate_period_ms", PERIOD_MS) / 1000.;
+	u->options = *options;
 	u->pending = coordinate_pending_new();
 	buf_init(&u->batch, 2 * COORDINATE_PENDING_BYTES_MAX);
 	ev_init(&u->send, on_send);
 	ev_init(&u->flush, on_flush);
 	u->send.data = u->flush.data = u;
-	if (u->sends)
+	if (u->options.sends)
 		send_later(u);
 	return u;
 }

@@ -45,6 +45,7 @@ start(struct daemon *d)
 {
 	struct catalogd *c = daemon_state(d);
 	const struct conf *conf = daemon_conf(d);
+	const struct coordinate_updates_options coordinates = coordinate_updates_conf(conf);
 
 	c->daemon = d;
 	c->loop = daemon_loop(d);
@@ -57,7 +58,7 @@ start(struct daemon *d)
 		c->watch = watch_new(c->loop, serve_run, c);
 		c->remote = remote_new(c);
 		c->gossip = gossip_new(c);
-		c->coordinates = coordinate_updates_new(c);
+		c->coordinates = coordinate_updates_new(c, &coordinates);
 		daemon_ready(d);
 		return 0;
 	}
@@ -82,7 +83,7 @@ start(struct daemon *d)
 	if (rpcport_open(c) == -1)
 		return -1;
 	c->gossip = gossip_new(c);
-	c->coordinates = coordinate_updates_new(c);
+	c->coordinates = coordinate_updates_new(c, &coordinates);
 	store_started(c->store);
 	daemon_ready(d);
 	return 0;

@@ -1,13 +1,15 @@
 /*
  * catalogd_request_fuzz.c - any bytes as the arguments of any method: refused with a reason, or a whole answer, or an entry that can be applied
  *
- * The first byte chooses the method, the rest are its arguments.
+ * The first line names the method, the rest are its arguments.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "catalogd.h"
+#include "coordinate_updates.h"
 #include "endpoint.h"
 #include "query.h"
 #include "store.h"
@@ -72,8 +74,12 @@ read_once(struct store *s, const struct endpoint *endpoint, struct bytes args)
 static void
 write_once(struct store *s, struct apply *a, const struct endpoint *endpoint, struct bytes args)
 {
+	/* Coordinates are gathered, and never get further: the loop does not run. */
+	static const struct coordinate_updates_options quiet = {.interval_ns = 1, .period_ns = 1};
+	static struct catalogd process;
 	struct buf body = BUF_INIT(BODY_MAX);
 	struct write w = {.args = args,
+	    .catalogd = &process,
 	    .txn = store_read(s),
 	    .region = region_new(),
 	    .datacenter = "dc1",
@@ -82,6 +88,10 @@ write_once(struct store *s, struct apply *a, const struct endpoint *endpoint, st
 	    .time_ns = 1};
 	char error[STORE_ERROR_MAX];
 
+	if (process.loop == NULL) {
+		process.loop = ev_default_loop(0);
+		process.coordinates = coordinate_updates_new(&process, &quiet);
+	}
 	if (endpoint->write(&w) == -1)
 		check(w.error[0] != '\0', "refused without a reason");
 	else if (!w.answered && !body.overflow) {
@@ -101,13 +111,24 @@ write_once(struct store *s, struct apply *a, const struct endpoint *endpoint, st
 	buf_free(&body);
 }
 
+static const struct endpoint *
+endpoint_of(struct bytes name)
+{
+	for (size_t i = 0; i < COUNTOF(endpoints); i++)
+		if (bytes_is(name, endpoints[i].method))
+			return &endpoints[i];
+	return NULL;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct store *store;
 	static struct apply apply;
 	static struct buf reply = {.max = BODY_MAX};
-	const struct endpoint *endpoint;
+	const uint8_t *line = size == 0 ? NULL : memchr(data, '\n', size);
+	const struct endpoint *endpoint = line == NULL ? NULL : endpoint_of(bytes_of(data, (size_t)(line - data)));
+	struct bytes args;
 
 	if (store == NULL) {
 		store = scratch_store();
@@ -115,11 +136,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		apply.reply = &reply;
 	}
 	/* Renewing is the process's own timers, which are not here. */
-	if (size == 0 || (endpoint = &endpoints[data[0] % COUNTOF(endpoints)])->write == session_renew_write)
+	if (endpoint == NULL || endpoint->write == session_renew_write)
 		return 0;
+	args = bytes_of(line + 1, (size_t)(data + size - line - 1));
 	if (endpoint->read != NULL)
-		read_once(store, endpoint, bytes_of(data + 1, size - 1));
+		read_once(store, endpoint, args);
 	else
-		write_once(store, &apply, endpoint, bytes_of(data + 1, size - 1));
+		write_once(store, &apply, endpoint, args);
 	return 0;
 }
