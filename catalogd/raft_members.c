@@ -112,18 +112,6 @@ raft_members_judge(const struct raft_peers *peers, const struct members *members
 		    !was_removed(removed, m->id) && judge_new(peers, members, m, out))
 			return;
 	}
-	for (size_t i = 0; i < peers->count; i++) {
-		const struct raft_peer *p = &peers->at[i];
-		const struct lan_member *m = members_find_id(members, bytes_str(p->id));
-		char address[NET_ADDR_TEXT_MAX];
-
-		if (m == NULL || m->status != MEMBER_ALIVE || !is_other(m, own_id) ||
-		    strcmp(net_addr_text_port(&m->rpc, address), p->configured) == 0)
-			continue;
-		want(out, RAFT_MEMBERS_ADD, p->id, "its address has changed");
-		memcpy(out->change.address, address, sizeof address);
-		return;
-	}
 }
 
 /* ---- the doing ---- */
