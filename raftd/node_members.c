@@ -218,13 +218,28 @@ node_configuration_propose(struct node *n, const struct configuration *c, uint64
 	return NODE_CHANGE_REFUSED;
 }
 
+/* Where they are now, whatever the log says: an address that was given up may be another server's. true: the log says something else. */
+static bool
+addresses_refresh(const struct node *n, struct configuration *c)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < c->count; i++) {
+		const char *address = node_address_of(n, c->members[i].id);
+
+		changed |= strcmp(c->members[i].address, address) != 0;
+		snprintf(c->members[i].address, sizeof c->members[i].address, "%s", address);
+	}
+	return changed;
+}
+
 enum node_changing
 node_change(
     struct node *n, enum node_change change, const struct member *member, uint64_t *index, char error[NODE_ERROR_MAX])
 {
 	struct configuration c = *node_configuration(n);
 	enum node_changing result;
-	bool same, alone;
+	bool same, alone, moved;
 
 	*index = 0;
 	if (raft_role(n->raft) != RAFT_LEADER || raft_transferring(n->raft)) {
@@ -233,12 +248,10 @@ node_change(
 	}
 	if (node_configuration_index(n) > raft_commit(n->raft))
 		return NODE_CHANGE_WAIT;
-	/* where they are now, whatever the log says: an address that was given up may be another server's */
-	for (size_t i = 0; i < c.count; i++)
-		snprintf(c.members[i].address, sizeof c.members[i].address, "%s", node_address_of(n, c.members[i].id));
+	moved = addresses_refresh(n, &c);
 	if (change_make(n, change, member, &c, &same, error) == -1)
 		return NODE_CHANGE_REFUSED;
-	if (same)
+	if (same && !moved)
 		return NODE_CHANGE_DONE;
 	/* the only voter's lease has no end: before there is another one nobody may read under it */
 	alone = raft_voter_count(n->raft) == 1;

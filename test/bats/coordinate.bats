@@ -14,13 +14,7 @@ setup() {
 }
 teardown() { pool_teardown; }
 
-# of NAME PATH [CURL ARGS...]: body of an answer of that agent
-of() { local name=$1 path=$2; shift 2; curl -sS -f -m 30 "$@" "http://${AT[$name]}:8500$path"; }
-status_of() { local name=$1 path=$2; shift 2; curl -sS -m 30 -o /dev/null -w '%{http_code}' "$@" "http://${AT[$name]}:8500$path"; }
 rpc() { python3 "$BATS_TEST_DIRNAME/rpc.py" "${AT[$1]}" "${@:2}"; }
-leads() { [ "$(of "$1" /v1/status/leader)" = "\"${AT[$1]}:8300\"" ]; }
-answers() { of "$1" "$2" | grep -q -- "$3"; }
-lacks() { ! answers "$@"; }
 
 server_and_client() {
 	node s1 -server -bootstrap-expect=1 "$@"

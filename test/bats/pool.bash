@@ -78,6 +78,13 @@ peer() {
 	wait_for 20 serf members -rpc-addr="${AT[$name]}:7373"
 }
 
+# of NAME PATH [CURL ARGS...]: body of an answer of that agent
+of() { local name=$1 path=$2; shift 2; curl -sS -f -m 30 "$@" "http://${AT[$name]}:8500$path"; }
+status_of() { local name=$1 path=$2; shift 2; curl -sS -m 30 -o /dev/null -w '%{http_code}' "$@" "http://${AT[$name]}:8500$path"; }
+leads() { [ "$(of "$1" /v1/status/leader)" = "\"${AT[$1]}:8300\"" ]; }
+answers() { of "$1" "$2" | grep -q -- "$3"; }
+lacks() { ! answers "$@"; }
+
 ctl() { local name=$1; shift; CONSUL_HTTP_ADDR=${AT[$name]}:8500 "$CTL" "$@"; }
 srf() { local name=$1 command=$2; shift 2; serf "$command" -rpc-addr="${AT[$name]}:7373" "$@"; }
 logged() { grep -q -- "$2" "$BATS_TEST_TMPDIR/$1/log"; }
