@@ -12,8 +12,6 @@
 #include "coordinate_point.h"
 #include "query.h"
 
-#define SEGMENT_BYTES_MAX (1024u * 1024)
-
 /* ---- changes ---- */
 
 static void
@@ -94,13 +92,11 @@ coordinate_place_of(struct store_txn *t, struct region *r, struct bytes node)
 	struct coordinate_place p = {.node_key = CATALOG_KEY(r, nodes_fold(r, node))};
 	struct store_cursor c;
 
-	for (store_scan(&c, t, STORE_COORDINATES, p.node_key); p.segments < 2 && store_next(&c); p.segments++) {
-		struct bytes rest = bytes_of(c.key.data + p.node_key.size, c.key.size - p.node_key.size);
-		struct buf segment = BUF_INIT(SEGMENT_BYTES_MAX);
+	for (store_scan(&c, t, STORE_COORDINATES, p.node_key); p.segments < 2 && store_next(&c);) {
+		struct bytes segment = mp_find_str(c.value, "Segment");
 
-		if (store_key_take(&rest, &segment))
-			p.segment = region_copy(r, buf_bytes(&segment));
-		buf_free(&segment);
+		if (coordinate_point_get(mp_find_raw(c.value, "Coord"), &p.point) == NULL && ++p.segments == 1)
+			p.segment = region_copy(r, segment);
 	}
 	store_scan_end(&c);
 	return p;
@@ -113,6 +109,10 @@ point_of(struct store_txn *t, const struct coordinate_place *p, struct bytes seg
 	struct bytes record;
 	bool found;
 
+	if (p->segments == 1) {
+		*out = p->point;
+		return bytes_equal(p->segment, segment);
+	}
 	buf_put_bytes(&key, p->node_key);
 	store_key_part(&key, segment);
 	found = store_get(t, STORE_COORDINATES, buf_bytes(&key), &record) &&

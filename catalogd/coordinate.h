@@ -8,6 +8,7 @@
 #define CATALOGD_COORDINATE_H
 
 #include "apply.h"
+#include "coordinate_point.h"
 #include "mem.h"
 
 /* The node (folded) is gone: so are its coordinates, in this entry. */
@@ -19,8 +20,10 @@ bool coordinate_is_stored(
 /* Where one node is, for distances to others. */
 struct coordinate_place {
 	struct bytes node_key;
-	unsigned segments;    /* 0: no coordinate; 2: several */
-	struct bytes segment; /* of the only one */
+	unsigned segments; /* 0: no coordinate; 2: several */
+	/* Of the only one: */
+	struct bytes segment;
+	struct coordinate_point point;
 };
 
 /* node: any case. What it points to is in r. */
