@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "apply.h"
+#include "coordinate_point.h"
 #include "duration.h"
 #include "log.h"
 #include "query.h"
@@ -59,6 +60,7 @@ enum op_kind {
 	DO_DROP_NODE,
 	DO_DROP_SERVICE,
 	DO_DROP_CHECK,
+	DO_COORDINATES,
 	DO_KINDS
 };
 
@@ -164,6 +166,7 @@ op_random(struct rng *r, uint32_t *sessions, const uint64_t *modify, uint64_t la
 	    [DO_DROP_NODE] = 1,
 	    [DO_DROP_SERVICE] = 4,
 	    [DO_DROP_CHECK] = 4,
+	    [DO_COORDINATES] = 3,
 	};
 	struct op o = {.kind = DO_SET};
 	unsigned total = 0, at;
@@ -282,6 +285,26 @@ put_deregistration(struct buf *body, const struct op *o)
 	mp_put_kv_cstr(body, "CheckID", o->kind == DO_DROP_CHECK ? check_ids[o->check] : "");
 }
 
+/* Where a node is in a network segment, and where the next one is in the other. */
+static inline void
+put_coordinates(struct buf *body, const struct op *o)
+{
+	mp_put_map(body, 1);
+	mp_put_cstr(body, "Updates");
+	mp_put_array(body, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		struct coordinate_point point = {.vec = {o->value}, .height = 1};
+		struct buf coord = BUF_INIT(4096);
+		struct node_coordinate c = {.node = bytes_str(node_names[(o->node + i) % NODES]),
+		    .segment = bytes_str((o->text + i) % 2 == 0 ? "" : "alpha")};
+
+		coordinate_point_put(&point, &coord);
+		c.coord = buf_bytes(&coord);
+		schema_encode(&node_coordinate_schema, &c, body);
+		buf_free(&coord);
+	}
+}
+
 /* Appends the entry's body; its type, 0: the leader proposes nothing. t: any transaction of the store. */
 static inline unsigned
 history_encode(const struct op *o, struct store_txn *t, struct buf *body)
@@ -306,6 +329,9 @@ history_encode(const struct op *o, struct store_txn *t, struct buf *body)
 	case DO_DROP_CHECK:
 		put_deregistration(body, o);
 		return APPLY_TYPE_DEREGISTER;
+	case DO_COORDINATES:
+		put_coordinates(body, o);
+		return APPLY_TYPE_COORDINATES;
 	default:
 		put_kv(body, o, names[o->kind]);
 		return APPLY_TYPE_KVS;
