@@ -141,7 +141,8 @@ member_take(struct region *region, uint16_t port, const struct gossip_node *n, s
 	    .meta = n->meta,
 	};
 	swim_address_of(n->addr, n->port, port, &says->address);
-	memcpy(says->vsn, n->vsn.data, MIN(n->vsn.size, sizeof says->vsn));
+	if (n->vsn.size > 0)
+		memcpy(says->vsn, n->vsn.data, MIN(n->vsn.size, sizeof says->vsn));
 	*out = (struct swim_member){
 	    .card = says,
 	    .incarnation = (uint32_t)n->incarnation,

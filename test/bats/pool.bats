@@ -244,7 +244,7 @@ family() { local p; echo "$1"; for p in $(pgrep -P "$1"); do family "$p"; done; 
 	wait_for 20 sees c2 c1 failed
 	sleep 7 # longer than consuld lets a daemon be silent: it slept too, and must not blame them
 	kill -CONT $all
-	wait_for 20 sees s1 c1 alive
+	wait_for 8 sees s1 c1 alive # by its own word: later it would be forgotten, and come as a new one
 	wait_for 20 sees c2 c1 alive
 	wait_for 20 sees c1 s1 alive
 	wait_for 20 sees c1 c2 alive

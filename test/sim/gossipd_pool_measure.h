@@ -107,23 +107,32 @@ by_size(const void *a, const void *b)
 
 /* The figures as one line of JSON, for test/bench. */
 static void
-measure(unsigned count, unsigned loss, bool no_stream_pings)
+measure(unsigned count, unsigned loss, const char *const *options)
 {
 	static struct sim s;
+	bool no_stream_pings = false, plain_swim = false;
 	struct measured m = {0}, idle = {0};
-	unsigned victims = 1 + count / 500, rounds = MIN(MAX(4000 / count, 1u), no_stream_pings ? 10u : 40u);
-	double seconds = (double)rounds * QUIET_S * count;
+	unsigned victims = 1 + count / 500, rounds = MIN(MAX(4000 / count, 1u), 40u);
+	double seconds;
 
 	if (count < 3 || count > SWIM_MEMBERS_MAX) {
 		fprintf(stderr, "a pool of 3 to %d members\n", SWIM_MEMBERS_MAX);
 		exit(2);
 	}
+	for (; *options != NULL; options++) {
+		no_stream_pings |= strcmp(*options, "udp") == 0;
+		plain_swim |= strcmp(*options, "plain") == 0;
+	}
+	if (no_stream_pings) /* suspicions without end take their time */
+		rounds = MIN(rounds, 10);
 	for (unsigned i = 1; i <= rounds; i++) {
 		sim_init(&s, i, count);
+		s.plain_swim = plain_swim;
 		s.no_stream_pings = no_stream_pings;
 		s.loss = loss * 10;
 		measure_round(&s, &m, &idle, victims);
 	}
+	seconds = (double)rounds * QUIET_S * count;
 	qsort(m.first_s, m.samples, sizeof *m.first_s, by_size);
 	qsort(m.last_s, m.samples, sizeof *m.last_s, by_size);
 	printf("{\"members\": %u, \"loss\": %u, \"stream_pings\": %s, \"deaths\": %zu, \"missed\": %zu", count, loss,

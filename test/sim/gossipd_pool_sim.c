@@ -10,8 +10,9 @@
  *	two members can read each other at any time, and nobody is taken for dead for good.
  *
  * Usage: gossipd_pool_sim [seed]            without: as many seeds as fit into SIM_SECONDS (default 12), at least SEEDS_MIN
- *        gossipd_pool_sim measure NODES LOSS [udp]   how soon dead members are noticed, who is taken for dead wrongly, and what an idle pool of
- *                                                    so many members costs; loss of packets in percent, udp: no probes by stream either
+ *        gossipd_pool_sim measure NODES LOSS [udp] [plain]
+ *            how soon dead members are noticed, who is taken for dead wrongly, and what an idle pool of so many members costs, as JSON. LOSS of
+ *            packets in percent; udp: no probes by stream; plain: SWIM without Lifeguard
  */
 #include <time.h>
 
@@ -324,7 +325,7 @@ main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc >= 4 && strcmp(argv[1], "measure") == 0) {
 		measure((unsigned)strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10),
-		    argc == 5 && strcmp(argv[4], "udp") == 0);
+		    (const char *const *)argv + 4);
 		return 0;
 	}
 	if (argc == 2) {

@@ -65,9 +65,9 @@ struct sim {
 	bool one_way;                      /* only group 0 to 1 is cut */
 	uint64_t event_sent[EVENTS_MAX];
 	unsigned event_count;
-	struct measured *measured; /* NULL: not measuring */
-	bool no_stream_pings;
-	struct keyring ring; /* of those who come */
+	struct measured *measured;        /* NULL: not measuring */
+	bool no_stream_pings, plain_swim; /* without Lifeguard's awareness and confirmations */
+	struct keyring ring;              /* of those who come */
 	uint64_t key_number;
 };
 
@@ -546,6 +546,10 @@ node_start(struct sim *s, struct host *n)
 				   "1.21.4:1234abcd";
 
 	swim.stream_pings = !s->no_stream_pings;
+	if (s->plain_swim) {
+		swim.awareness_max = 1;
+		swim.suspicion_max_mult = 1;
+	}
 
 	n->serf = serf_new(&serf, &serf_ops, n, &n->timers, &none);
 	n->swim = swim_new(&swim, &swim_ops, n, &n->timers, n->name, &address, bytes_of(meta, sizeof meta - 1), vsn);
@@ -685,7 +689,8 @@ run_to(struct sim *s, uint64_t end)
 		if (MIN(at, wake) > end)
 			break;
 		s->now = MAX(s->now, MIN(at, wake));
-		if (at <= wake) {
+		/* who wakes up finds packets and timers due at once, and takes either first */
+		if (at < wake || (at == wake && below(s, 2) == 0)) {
 			struct packet p = packet_take(s);
 			struct host *n = &s->nodes[p.to];
 
