@@ -646,8 +646,10 @@ on_status(void *ctx, const struct ipc_answer *answer)
 	}
 	memcpy(leader_before, s->leader_id, sizeof leader_before);
 	memcpy(address_before, s->leader_address, sizeof address_before);
-	if (!s->connected)
+	if (found) {
 		l->caught_up_at = mp_find_uint(answer->body, "CommitIndex");
+		heard_raftd_up(l->heard, l->peer);
+	}
 	s->connected = true;
 	s->term = mp_find_uint(answer->body, "Term");
 	s->last_index = mp_find_uint(answer->body, "LastIndex");
@@ -677,7 +679,7 @@ on_up(void *ctx)
 	struct raftlog *l = ctx;
 
 	log_debug(MODULE, "raftd is there");
-	heard_raftd_up(l->heard, l->peer);
+	(void)l;
 }
 
 static void

@@ -53,6 +53,9 @@ node_log_role(struct node *n)
 
 	if (role == n->role_told && term == n->term_told)
 		return;
+	if (n->role_told == RAFT_LEADER && role != RAFT_LEADER)
+		/* it was in contact with a quorum until it stepped back, at most an election's time ago */
+		contact_set(n->contact, (uint64_t)boottime_now().ns - ELECTION_TICKS * (uint64_t)n->tick_ns);
 	snprintf(node, sizeof node, "Node at %s [%s]", n->address, titles[role]);
 	if (!raft_id_is_none(leader))
 		raft_id_format(leader, leader_id);
