@@ -381,6 +381,7 @@ test_resolved_files_read_back(void **state)
 	c = loaded(SERVER " -config-file a.json");
 	assert_int_equal(config_prepare(c, &e), 0);
 	config_set_run_dir(c, "/run/consuld");
+	config_set_coordinates(c, 200, 0);
 	assert_int_equal(mkdir("out", 0755), 0);
 	dir = open("out", O_RDONLY | O_DIRECTORY);
 	assert_int_equal(config_write(c, 3, dir), 0);
@@ -413,6 +414,8 @@ test_resolved_files_read_back(void **state)
 	assert_int_equal(conf_int(f, "limits.kv_max_value_size", 0), 1000);
 	assert_false(conf_has(f, "dns_config"));
 	assert_int_equal(conf_int(f, "consuld.catalog_map_size", 0), INT64_C(1) << 40);
+	assert_int_equal(conf_int(f, "consuld.coordinate_interval_ms", 0), 200);
+	assert_int_equal(conf_int(f, "consuld.coordinate_period_ms", 0), 5000);
 	conf_free(f);
 	f = conf_load("out/httpd.conf", error);
 	assert_non_null(f);

@@ -64,6 +64,7 @@ test_changes_key_by_key(void **state)
 	(void)state;
 	write_file(
 	    "run_dir = \"/run/x\"; supervise = \"external\"; group = \"g\";\n"
+	    "coordinate_interval_ms = 200; coordinate_period_ms = 86400000;\n"
 	    "daemons = ( { name = \"httpd\"; instances = 3; user = \"www\"; facility = \"Local3\"; start_seconds = 5;\n"
 	    "  limits = { files = 1000; memory = 5000000000L; core = true; }; },\n"
 	    "  { name = \"dnsd\"; instances = 0; sandbox = false; }, { name = \"catalogd\"; role = \"client\"; } );\n");
@@ -72,6 +73,8 @@ test_changes_key_by_key(void **state)
 	assert_string_equal(t->run_dir, "/run/x");
 	assert_string_equal(t->group, "g");
 	assert_true(t->external);
+	assert_int_equal(t->coordinate_interval_ms, 200);
+	assert_int_equal(t->coordinate_period_ms, 86400000);
 	assert_int_equal(row(t, "httpd")->instances, 3);
 	assert_string_equal(row(t, "httpd")->user, "www");
 	assert_int_equal(row(t, "httpd")->facility, LOG_LOCAL3);
@@ -106,6 +109,8 @@ test_refusals_say_where_and_why(void **state)
 	assert_refused("bogus = 1;\n", PATH ":1: unknown key bogus");
 	assert_refused("\nsupervise = \"no\";\n", PATH ":2: supervise: internal or external is wanted");
 	assert_refused("run_dir = 5;\n", PATH ":1: run_dir: a text is wanted");
+	assert_refused("coordinate_period_ms = 0;\n", PATH ":1: coordinate_period_ms: 0 is not in 1..86400000");
+	assert_refused("coordinate_interval_ms = \"1s\";\n", PATH ":1: coordinate_interval_ms: a number is wanted");
 	assert_refused("daemons = 5;\n", PATH ":1: daemons: a list of groups is wanted");
 	assert_refused("daemons = ( { user = \"x\"; } );\n", PATH ":1: daemons: each one is a group with a name");
 	assert_refused(
