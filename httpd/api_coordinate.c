@@ -125,7 +125,7 @@ coordinate_nodes(struct request *r)
 {
 	struct dc_request args;
 
-	if (refused(r))
+	if (refused(r) || request_refuses_enterprise(r, true))
 		return;
 	memset(&args, 0, sizeof args);
 	REQUEST_OPTIONS(r, &args);
@@ -138,7 +138,7 @@ coordinate_node(struct request *r)
 {
 	struct node_request args = {.node = r->arg};
 
-	if (refused(r))
+	if (refused(r) || request_refuses_enterprise(r, true))
 		return;
 	REQUEST_OPTIONS(r, &args);
 	ask_read(r, "catalogd", "Coordinate.Node", &node_request_schema, &args, form_of(r, &NODE, &NODE_OF_SEGMENT));
@@ -157,28 +157,45 @@ coordinate_datacenters(struct request *r)
 
 /* ---- writing ---- */
 
-/* The first element that is no number, as JSON names its kind; NULL: all are. */
+/* As JSON names its kind; NULL: it may stand where a number is wanted. */
 static const char *
-not_a_number(struct bytes coord)
+not_a_number(enum mp_type type)
+{
+	switch (type) {
+	case MP_STR:
+		return "string";
+	case MP_BOOL:
+		return "bool";
+	case MP_ARRAY:
+		return "array";
+	case MP_MAP:
+		return "object";
+	default:
+		return NULL;
+	}
+}
+
+/* true: the vector is no list of numbers, the request is refused. The table of the struct leaves that open. */
+static bool
+refuses_vector(struct request *r, struct bytes coord)
 {
 	struct mp in = mp_of(mp_find_raw(coord, "Vec"));
+	bool list = mp_peek(&in) == MP_ARRAY;
+	const char *kind = NULL;
 
-	if (mp_peek(&in) != MP_ARRAY)
-		return mp_peek(&in) == MP_NIL || mp_peek(&in) == MP_END ? NULL : "value";
-	for (uint32_t n = mp_array(&in); n > 0; n--, mp_skip(&in))
-		switch (mp_peek(&in)) {
-		case MP_STR:
-			return "string";
-		case MP_BOOL:
-			return "bool";
-		case MP_ARRAY:
-			return "array";
-		case MP_MAP:
-			return "object";
-		default:
-			break;
-		}
-	return NULL;
+	if (mp_peek(&in) == MP_NIL || mp_peek(&in) == MP_END)
+		return false;
+	if (!list)
+		kind = not_a_number(mp_peek(&in)) == NULL ? "number" : not_a_number(mp_peek(&in));
+	for (uint32_t n = list ? mp_array(&in) : 0; n > 0 && kind == NULL; n--, mp_skip(&in))
+		kind = not_a_number(mp_peek(&in));
+	if (kind == NULL)
+		return false;
+	reply_error(r->x, 400,
+	    "Request decode failed: json: cannot unmarshal %s into Go struct field CoordinateUpdateRequest.Coord.Vec "
+	    "of type %sfloat64",
+	    kind, list ? "" : "[]");
+	return true;
 }
 
 void
@@ -186,22 +203,17 @@ coordinate_update(struct request *r)
 {
 	struct buf decoded = BUF_INIT(CONN_BODY_BYTES_MAX), *b;
 	struct coordinate_update_request args;
-	const char *error, *kind;
+	const char *error;
 
-	if (refused(r) || !request_decode(r, &coordinate_update_request_schema, &decoded))
+	if (refused(r) || request_refuses_enterprise(r, false) ||
+	    !request_decode(r, &coordinate_update_request_schema, &decoded))
 		goto done;
 	if (schema_decode(&coordinate_update_request_schema, buf_bytes(&decoded), &args, &error) == -1) {
 		reply_error(r->x, 400, "Request decode failed: %s", error);
 		goto done;
 	}
-	kind = args.coord.size == 0 ? NULL : not_a_number(args.coord);
-	if (kind != NULL) {
-		reply_error(r->x, 400,
-		    "Request decode failed: json: cannot unmarshal %s into Go struct field Coordinate.Coord.Vec of "
-		    "type float64",
-		    kind);
+	if (args.coord.size > 0 && refuses_vector(r, args.coord))
 		goto done;
-	}
 	args.token = r->token;
 	if (r->dc.size > 0)
 		args.datacenter = r->dc;
