@@ -49,6 +49,10 @@ names() { grep -o '"Node":"[^"]*"' | tr '\n' ' '; }
 	[ "$output" = 'Could not find a coordinate for node "nobody"' ]
 	run -1 ctl c1 rtt -wan s1
 	[ "$output" = 'Node names must be specified as <node name>.<datacenter> with -wan' ]
+	# who leaves takes his coordinate along
+	run -0 ctl c1 leave
+	wait_for 20 lacks s1 /v1/coordinate/nodes '"c1"'
+	[ "$(status_of s1 /v1/coordinate/node/c1)" = 404 ]
 }
 
 @test "lists are sorted by ?near=, whoever is asked; what is told outlives a crash, and goes with the node" {
