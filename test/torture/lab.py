@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bats"))
 from raft import call  # noqa: E402
@@ -43,6 +44,16 @@ def processes():
         if state not in "ZX":
             children.setdefault(int(parent), []).append((int(entry), name))
     return children
+
+
+def http(machine, method, path, body=None, timeout=5):
+    """The body, or None without an answer or with an error."""
+    request = urllib.request.Request(f"http://{machine.address}:8500{path}", method=method, data=body)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as reply:
+            return reply.read()
+    except (OSError, ValueError):
+        return None
 
 
 class Machine:

@@ -10,6 +10,8 @@ import signal
 import threading
 import time
 
+from lab import http
+
 
 class Nemesis:
     def __init__(self, lab, seed, say):
@@ -233,49 +235,77 @@ class Nemesis:
     def memberships(self):
         try:
             while not self.stopping.wait(self.member_random.uniform(4, 12)):
-                wish, leads, pick = self.member_random.random(), self.member_random.random() < 0.3, self.member_random.random()
+                wish, leads, pick, way = (self.member_random.random() for _ in range(4))
                 running = self.lab.running
                 spare = [m for m in self.lab.servers if not m.wanted and (m.life == 0 or m.removed)]
                 if len(running) > self.lab.voters and (wish < 0.5 or not spare):
                     leader = self.lab.leader()
-                    self.remove(leader if leads and leader else running[int(pick * len(running))])
+                    self.remove(leader if leads < 0.3 and leader else running[int(pick * len(running))], way)
                 elif spare:
-                    self.add(spare[int(pick * len(spare))])
+                    self.add(spare[int(pick * len(spare))], way)
         except Exception as e:
             self.failed = e
 
-    def asked(self, method, args, seconds=15):
-        """Asks whoever leads until one says yes. False: nobody did in this time (it may be done all the same)."""
+    def until(self, condition, seconds=15):
+        """Whether it came in this time. Nothing is wrong if not: faults go on meanwhile."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self.stopping.is_set():
-            leader = self.lab.leader()
-            if leader is not None:
-                try:
-                    leader.raft(method, args, timeout=5)
-                    return True
-                except (OSError, RuntimeError):
-                    pass
+            if condition():
+                return True
             self.stopping.wait(0.2)
         return False
 
-    def add(self, m):
+    def asked(self, method, args):
+        """Whether the leader's raftd said yes (else it may have been done all the same)."""
+        leader = self.lab.leader()
+        if leader is None:
+            return False
+        try:
+            leader.raft(method, args, timeout=5)
+            return True
+        except (OSError, RuntimeError):
+            return False
+
+    def votes(self, m):
+        return self.lab.members().get(m.id, {}).get("Voter", False)
+
+    def add(self, m, way):
+        """By its joining alone, or told to Raft besides."""
         m.wipe()
         m.removed = False
         m.start()
-        self.say(f"membership: {m.name} is added")
-        self.asked("Raft.AddVoter", {"ID": m.id, "Address": f"{m.address}:8300"})
+        if way < 0.5:
+            self.say(f"membership: {m.name} joins")
+            done = self.until(lambda: self.votes(m))
+        else:
+            self.say(f"membership: {m.name} is added")
+            done = self.until(lambda: self.asked("Raft.AddVoter", {"ID": m.id, "Address": f"{m.address}:8300"}))
+        self.say(f"membership: {m.name} {'votes' if done else 'does not vote yet'}")
         self.count("member_added")
 
-    def remove(self, m):
+    def remove(self, m, way):
+        """It leaves, is taken out of Raft, or is told to an agent; then it is killed, and its directory counts for nothing any more."""
         with m.lock:
             if not m.wanted:
                 return
-        self.say(f"membership: {m.name} is removed")
-        if not self.asked("Raft.RemovePeer", {"ID": m.id}):
-            self.say(f"membership: {m.name} is not removed, nobody led")
+        if way < 0.4:
+            self.say(f"membership: {m.name} leaves")
+            done = http(m, "PUT", "/v1/agent/leave", timeout=15) is not None
+        elif way < 0.7:
+            self.say(f"membership: {m.name} is removed by an operator")
+            others = [o for o in self.lab.running if o is not m]
+            done = bool(others) and http(others[0], "DELETE", f"/v1/operator/raft/peer?id={m.id}", timeout=10) is not None
+        else:
+            self.say(f"membership: {m.name} is removed")
+            done = self.until(lambda: self.asked("Raft.RemovePeer", {"ID": m.id}))
+        # only who surely counts no more may lose what it has promised
+        done = done and self.until(lambda: self.lab.members().get(m.id) is None and self.lab.leader() not in (None, m))
+        if not done:
+            self.say(f"membership: {m.name} is perhaps not removed")
             return
         m.kill()
         m.removed = True
+        self.say(f"membership: {m.name} is gone")
         self.count("member_removed")
 
 

@@ -14,6 +14,7 @@ import base64
 import http.client
 import json
 import random
+import select
 import threading
 import time
 
@@ -52,6 +53,7 @@ class Recorder:
         self.errors = {}
         self.stopping = threading.Event()
         self.threads = []
+        self.failed = None
         self.registers = [Slot("register", n) for n in range(4)]
         self.locks = [Slot("lock", n) for n in range(2)]
         for slot in self.registers + self.locks:
@@ -98,11 +100,17 @@ class Recorder:
         self.stopping.set()
         for t in self.threads:
             t.join()
+        if self.failed:
+            raise self.failed
 
     def repeat(self, what, client):
-        while not self.stopping.is_set():
-            what(client)
-            self.stopping.wait(client.random.expovariate(1 / self.think))
+        try:
+            while not self.stopping.is_set():
+                what(client)
+                self.stopping.wait(client.random.expovariate(1 / self.think))
+        except Exception as e:  # an answer that is none, too
+            self.failed = e
+            self.stopping.set()
 
     # ---- what they do ----
 
@@ -185,6 +193,9 @@ class Client:
 
     def request(self, machine, method, path, body=None):
         connection = self.connections.get(machine)
+        if connection is not None and (connection.sock is None or select.select([connection.sock], [], [], 0)[0]):
+            connection.close()  # ended by the other side meanwhile
+            connection = None
         try:
             if connection is None:
                 connection = http.client.HTTPConnection(machine.address, 8500, timeout=TIMEOUT)
@@ -198,7 +209,7 @@ class Client:
             data = reply.read()
         except (OSError, http.client.HTTPException) as e:
             connection.close()
-            del self.connections[machine]
+            self.connections.pop(machine, None)
             return Answer("unknown", error=type(e).__name__)
         if reply.status == 200 or (reply.status == 404 and method == "GET"):
             return Answer("ok", reply.status, data)

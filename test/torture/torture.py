@@ -13,10 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 
-from lab import Lab
+from lab import Lab, http
 from nemesis import Nemesis
 from recorder import NODE, Recorder
 
@@ -38,16 +36,6 @@ class Log:
         with self.lock:
             self.out.write("%8.3f %s.%03d %s\n" % (time.monotonic() - self.begin, time.strftime("%H:%M:%S", time.gmtime(now)),
                                                   now % 1 * 1000, text))
-
-
-def http(machine, method, path, body=None, timeout=5):
-    """The body, or None without an answer or with an error."""
-    request = urllib.request.Request(f"http://{machine.address}:8500{path}", method=method, data=body)
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as reply:
-            return reply.read()
-    except (OSError, ValueError):
-        return None
 
 
 def wait_for(what, condition):
@@ -86,8 +74,9 @@ def end(lab, recorder):
     """After healing: everybody is back, everything is there, and all have the same."""
     leader = wait_for("the servers have a leader again", lab.leader)
     wait_for("a write is accepted again", lambda: http(lab.leader() or leader, "PUT", "/v1/kv/torture-ends", b"1") == b"true")
-    members = wait_for("the leader knows the members", lab.members)
-    voters = [m for m in lab.running if m.id in members]
+    voters = lab.running
+    wait_for("all servers vote: " + ", ".join(m.name for m in voters),
+             lambda: {m.id for m in voters} == {i for i, s in lab.members().items() if s["Voter"]})
     if not recorder.final_reads(lab.leader() or leader):
         raise Wrong("not every key could be read at the end")
 
