@@ -55,14 +55,17 @@ $(BUILD)/lib/torture.a: $(BUILD)/torture/history.o
 $(TORTURE_CHECK): $(BUILD)/torture/check.o $(BUILD)/lib/torture.a $(BUILD)/lib/common.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_common)
-# raftd with a known mistake in the place of one function.
-TORTURE_PLANTED = $(BUILD)/torture/raftd_lease $(BUILD)/torture/raftd_quorum
-$(BUILD)/torture/raftd_lease: PLANT = raft_lease_until
-$(BUILD)/torture/raftd_quorum: PLANT = members_quorum
-$(BUILD)/torture/raftd_%: test/torture/plant_%.c raftd/raft.h raftd/raft_internal.h $(BUILD)/obj/raftd/main.o $(BUILD)/lib/raftd.a $(BUILD)/lib/common.a
-	@mkdir -p $(@D)
-	@echo "  CC    $<"
-	$(Q)$(CC) $(CFLAGS_ALL) -Icommon -Iraftd -o $@ $< $(BUILD)/obj/raftd/main.o $(LDFLAGS_ALL) -Wl,--wrap=$(PLANT) $(BUILD)/lib/raftd.a $(BUILD)/lib/common.a $(LIBS_raftd) $(LIBS_common)
+# Daemons with a known mistake in the place of one function: room, mistake, function.
+define plant_rule
+$(BUILD)/torture/$(1)_$(2): test/torture/plant_$(1)_$(2).c $(wildcard $(1)/*.h) $(BUILD)/obj/$(1)/main.o $(BUILD)/lib/$(1).a $(BUILD)/lib/common.a
+	@mkdir -p $$(@D)
+	@echo "  CC    $$<"
+	$(Q)$$(CC) $$(CFLAGS_ALL) -Icommon -I$(1) -o $$@ $$< $(BUILD)/obj/$(1)/main.o $$(LDFLAGS_ALL) -Wl,--wrap=$(3) $(BUILD)/lib/$(1).a $(BUILD)/lib/common.a $$(LIBS_$(1)) $$(LIBS_common)
+TORTURE_PLANTED += $(BUILD)/torture/$(1)_$(2)
+endef
+$(eval $(call plant_rule,raftd,lease,raft_lease_until))
+$(eval $(call plant_rule,raftd,quorum,members_quorum))
+$(eval $(call plant_rule,catalogd,lease,read_place))
 
 BENCH_SIM = $(BUILD)/test/gossipd_pool_sim
 tests: $(UNIT_TESTS) $(FUZZ_TESTS) $(BENCH_CLIENTS) $(BENCH_SIM) $(TORTURE_CHECK)

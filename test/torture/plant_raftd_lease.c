@@ -1,5 +1,5 @@
 /*
- * plant_lease.c - a planted mistake: a leader believes in its lease for far longer than its followers promised
+ * plant_raftd_lease.c - a planted mistake: a leader believes in its lease for far longer than its followers promised
  *
  * Linked into a raftd in the place of raft_lease_until() (--wrap), for test/torture/planted.
  */

@@ -1,5 +1,5 @@
 /*
- * plant_quorum.c - a planted mistake: the leader commits what its own disk has, and waits for nobody
+ * plant_raftd_quorum.c - a planted mistake: the leader commits what its own disk has, and waits for nobody
  *
  * Linked into a raftd in the place of members_quorum() (--wrap), for test/torture/planted. Of one's own disk alone something other than
  * "always" is known: rounds and silence are counted as ever.
