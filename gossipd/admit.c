@@ -195,19 +195,33 @@ id_check(const struct admit *a, const struct swim_member *m, struct hash_table *
 
 /* ---- members ---- */
 
-/* Another make's Raft is another protocol: with ours in one datacenter there would be two leaders. */
-static int
-make_check(const struct admit *a, const struct swim_member *m, char *error)
+enum admit_make
+admit_make_of(const struct admit *a, struct bytes meta)
 {
 	struct admit_server server;
 
-	if (!a->server || m->state == GOSSIP_STATE_LEFT || serf_tag(m->card->meta, ADMIT_OWN_TAG).size > 0 ||
-	    !admit_is_server(m->card->meta, &server) || strcmp(server.datacenter, a->datacenter) != 0)
+	if (!admit_is_server(meta, &server) || strcmp(server.datacenter, a->datacenter) != 0)
+		return ADMIT_NO_MAKE;
+	return serf_tag(meta, ADMIT_OWN_TAG).size > 0 ? ADMIT_OWN_MAKE : ADMIT_FOREIGN_MAKE;
+}
+
+/* *make: of the servers before this one. Those that are gone do no harm. */
+static int
+make_check(const struct admit *a, const struct swim_member *m, enum admit_make *make, char *error)
+{
+	enum admit_make its = m->state == GOSSIP_STATE_LEFT || m->state == GOSSIP_STATE_DEAD
+				  ? ADMIT_NO_MAKE
+				  : admit_make_of(a, m->card->meta);
+
+	if (*make == ADMIT_NO_MAKE)
+		*make = its;
+	if (its == *make || its == ADMIT_NO_MAKE)
 		return 0;
 	snprintf(error, SWIM_ERROR_MAX,
-	    "Member '%s' is not a server of consuld (no tag '%s'): servers of one datacenter must all be of one make",
-	    m->card->name, ADMIT_OWN_TAG);
-	return -1;
+	    "Member '%s' is %s server of consuld (%s tag '%s'): servers of one datacenter must all be of one make",
+	    m->card->name, its == ADMIT_OWN_MAKE ? "a" : "not a", its == ADMIT_OWN_MAKE ? "it has the" : "no",
+	    ADMIT_OWN_TAG);
+	return ADMIT_APART;
 }
 
 static int
@@ -240,16 +254,17 @@ admit_members(const struct admit *a, const struct swim_member *members, size_t c
 {
 	struct seen_id *slots = xcalloc(count + 1, sizeof *slots);
 	struct hash_table seen = {0};
+	enum admit_make make = a->make;
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < count; i++) {
 		const struct swim_member *m = &members[i];
 
-		if (a->wan)
-			result = wan_check(m, error) == -1 ? -1 : make_check(a, m, error);
-		else if (id_check(a, m, &seen, &slots[i], error) == -1 || lan_check(a, m, error) == -1 ||
-			 make_check(a, m, error) == -1)
+		if (a->wan ? wan_check(m, error) == -1
+			   : id_check(a, m, &seen, &slots[i], error) == -1 || lan_check(a, m, error) == -1)
 			result = -1;
+		else
+			result = make_check(a, m, &make, error);
 	}
 	hash_free(&seen);
 	free(slots);

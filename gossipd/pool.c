@@ -242,7 +242,7 @@ admit_init(struct pool *p, const struct conf *c)
 	const char *key = p->wan ? "serf_wan_allowed_cidrs" : "serf_lan_allowed_cidrs";
 
 	p->admit = (struct admit){.wan = p->wan,
-	    .server = p->server,
+	    .make = p->server ? ADMIT_OWN_MAKE : ADMIT_NO_MAKE,
 	    .name = p->self.name,
 	    .datacenter = conf_str(c, "datacenter", "dc1"),
 	    .id = conf_str(c, "node_id", "")};
@@ -341,7 +341,7 @@ on_contacted(void *ctx, const char *error, struct bytes body)
 
 	ring_remove(&c->of_pool);
 	free(c);
-	if (error == NULL && pool_state_take(p, body, true, why) == -1)
+	if (error == NULL && pool_state_take(p, body, true, why) != 0)
 		error = why;
 	done(done_ctx, error);
 }

@@ -60,7 +60,7 @@ now_ns(void)
 extern const struct swim_ops pool_swim_ops;
 extern const struct serf_ops pool_serf_ops;
 extern const struct transport_ops pool_transport_ops;
-/* Takes over a peer's state (body of its push/pull). ours: we came to join, and what was said before is not for us. -1: refused. */
+/* Takes over a peer's state (body of its push/pull). ours: we came to join, and what was said before is not for us. Not 0: refused, as swim_merge. */
 MUST_USE int pool_state_take(struct pool *p, struct bytes body, bool ours, char error[SWIM_ERROR_MAX]);
 
 #endif

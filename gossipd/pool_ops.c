@@ -17,9 +17,10 @@ pool_state_take(struct pool *p, struct bytes body, bool ours, char error[SWIM_ER
 	struct bytes user;
 	uint64_t now = now_ns();
 	bool join;
+	int refused = swim_merge(p->swim, body, &join, &user, error, now);
 
-	if (swim_merge(p->swim, body, &join, &user, error, now) == -1)
-		return -1;
+	if (refused != 0)
+		return refused;
 	if (user.size > 0)
 		serf_state_merge(p->serf, user, ours, now);
 	return 0;
@@ -57,7 +58,7 @@ on_states_compared(void *ctx, const char *error, struct bytes body)
 
 	if (error != NULL)
 		log_errorx(p->memberlist_module, "memberlist: Push/Pull with another member failed: %s", error);
-	else if (pool_state_take(p, body, false, why) == -1)
+	else if (pool_state_take(p, body, false, why) != 0)
 		log_errorx(p->memberlist_module, "memberlist: Push/Pull with another member failed: %s", why);
 }
 
@@ -87,7 +88,7 @@ op_allowed(void *ctx, const struct swim_member *m)
 
 	if (!admit_address(&p->admit, &m->card->address))
 		return "its address is not in the allowed networks";
-	return admit_members(&p->admit, m, 1, error) == -1 ? error : NULL;
+	return admit_members(&p->admit, m, 1, error) != 0 ? error : NULL;
 }
 
 static int
@@ -220,10 +221,28 @@ static void PRINTF_LIKE(3, 0) op_say_serf(void *ctx, enum log_level level, const
 	say(p, p->serf_module, level, fmt, args, "");
 }
 
+/* A client takes servers of either make, but not of both. */
+static enum admit_make
+servers_make(const struct pool *p)
+{
+	enum admit_make make = ADMIT_NO_MAKE;
+
+	for (size_t i = 0; make == ADMIT_NO_MAKE && i < serf_count(p->serf); i++) {
+		const struct serf_member *m = serf_at(p->serf, i);
+
+		if (m->status == MEMBER_ALIVE || m->status == MEMBER_LEAVING)
+			make = admit_make_of(&p->admit, m->card->meta);
+	}
+	return make;
+}
+
 static void
 op_serf_changed(void *ctx, enum serf_change change, const struct serf_member *m, uint64_t now UNUSED)
 {
 	struct pool *p = ctx;
+
+	if (!p->server && admit_make_of(&p->admit, m->card->meta) != ADMIT_NO_MAKE)
+		p->admit.make = servers_make(p);
 
 	switch (change) {
 	case SERF_MEMBER_JOIN:
@@ -265,7 +284,7 @@ on_reconnected(void *ctx, const char *error, struct bytes body)
 	struct pool *p = ctx;
 	char why[SWIM_ERROR_MAX];
 
-	if (error == NULL && pool_state_take(p, body, false, why) == -1)
+	if (error == NULL && pool_state_take(p, body, false, why) != 0)
 		error = why;
 	if (error != NULL)
 		log_debug(p->serf_module, "serf: reconnect failed: %s", error);

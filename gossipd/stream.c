@@ -1,8 +1,8 @@
 /*
  * stream.c - exchanges by stream: states compared, pings, user messages (contract: transport.h, transport_internal.h)
  *
- * A connection carries one message and at most one answer. Whoever came gets our state before his is merged: so he learns who we are even
- * if we refuse him. After an error of his the connection is drained, so that the answer is not lost with what he still sends.
+ * A connection carries one message and at most one answer. Whoever came gets our state as it was before his was merged, and also if we refuse
+ * him: so he learns who we are. But servers of another make learn the reason instead: they would make our servers members of their cluster. After an error of his the connection is drained, so that the answer is not lost with what he still sends.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "admit.h"
 #include "mem.h"
 #include "stream_reader.h"
 #include "transport_internal.h"
@@ -277,6 +278,19 @@ answered(struct stream *s, struct bytes message)
 
 /* ---- one of theirs ---- */
 
+/* He is told why. */
+static void
+refuse(struct stream *s, const char *why)
+{
+	struct gossip_error e = {.error = bytes_str(why)};
+	struct buf message = BUF_INIT(GOSSIP_PACKET_MAX);
+
+	s->refused = true;
+	gossip_message_put(&message, GOSSIP_ERROR, &gossip_error_schema, &e);
+	out_begin(s, buf_bytes(&message), false);
+	buf_free(&message);
+}
+
 static void
 states_answer(struct stream *s, struct bytes body)
 {
@@ -284,11 +298,16 @@ states_answer(struct stream *s, struct bytes body)
 	struct buf state = BUF_INIT(2 * GOSSIP_STREAM_MAX);
 	char error[SWIM_ERROR_MAX], text[NET_ADDR_TEXT_MAX];
 	unsigned suppressed;
+	int refused;
 
 	t->ops->state_put(t->ctx, mp_find_bool(body, "Join"), &state);
-	out_begin(s, buf_bytes(&state), false);
+	refused = t->ops->state_take(t->ctx, body, error);
+	if (refused == ADMIT_APART)
+		refuse(s, error);
+	else
+		out_begin(s, buf_bytes(&state), false);
 	buf_free(&state);
-	if (t->ops->state_take(t->ctx, body, error) == -1 && log_allowed(&t->bad_streams, LOG_BURST, &suppressed))
+	if (refused != 0 && log_allowed(&t->bad_streams, LOG_BURST, &suppressed))
 		log_errorx(t->config.module, "memberlist: Failed push/pull merge: %s from=%s", error,
 		    net_addr_text_port(&s->peer, text));
 }
@@ -319,22 +338,17 @@ inbound_message(struct stream *s, struct bytes message)
 	}
 }
 
-/* What came can not be read: he is told. */
+/* What came can not be read. */
 static void
 inbound_refuse(struct stream *s, const char *why)
 {
-	struct gossip_error e = {.error = bytes_str(why)};
-	struct buf message = BUF_INIT(GOSSIP_PACKET_MAX);
 	char text[NET_ADDR_TEXT_MAX];
 	unsigned suppressed;
 
 	if (log_allowed(&s->transport->bad_streams, LOG_BURST, &suppressed))
 		log_errorx(s->transport->config.module, "memberlist: failed to receive: %s from=%s suppressed=%u", why,
 		    net_addr_text_port(&s->peer, text), suppressed);
-	s->refused = true;
-	gossip_message_put(&message, GOSSIP_ERROR, &gossip_error_schema, &e);
-	out_begin(s, buf_bytes(&message), false);
-	buf_free(&message);
+	refuse(s, why);
 }
 
 /* ---- reading ---- */

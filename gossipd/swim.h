@@ -75,7 +75,7 @@ struct swim_ops {
 	size_t (*overhead)(void *ctx);
 	/* Whether m may be a member, and have this address. NULL: yes; else the reason. */
 	const char *(*allowed)(void *ctx, const struct swim_member *m);
-	/* The same for all of a join at once. error: SWIM_ERROR_MAX bytes. -1: refused. */
+	/* The same for all of a join at once. error: SWIM_ERROR_MAX bytes. Not 0: refused, and the result of swim_merge. */
 	int (*merge_allowed)(void *ctx, const struct swim_member *members, size_t count, char *error);
 	void (*changed)(void *ctx, enum swim_change change, struct swim_member *m, uint64_t now);
 	/* Another node claims the name of m (perhaps our own). */
@@ -127,7 +127,7 @@ struct swim_state_progress {
 	bool head;
 };
 MUST_USE int swim_state_scan(struct swim_state_progress *p, struct bytes body, size_t *size);
-/* Takes over a whole state. *join, *user_state: what it says; to be merged by serf if this returns 0. -1: refused, error says why. */
+/* Takes over a whole state. *join, *user_state: what it says; to be merged by serf if this returns 0. Else refused, error says why: -1, or what merge_allowed returned. */
 MUST_USE int swim_merge(
     struct swim *s, struct bytes body, bool *join, struct bytes *user_state, char error[SWIM_ERROR_MAX], uint64_t now);
 

@@ -187,6 +187,7 @@ state_merge(struct swim *s, struct mp *in, const struct gossip_push_pull *head, 
 {
 	/* a node has some 40 bytes at least: what they announce is bounded by what has come */
 	struct swim_member *members = region_alloc(region, (head->nodes + 1) * sizeof *members);
+	int refused;
 
 	for (uint64_t i = 0; i < head->nodes; i++) {
 		struct gossip_node n;
@@ -200,8 +201,9 @@ state_merge(struct swim *s, struct mp *in, const struct gossip_push_pull *head, 
 	}
 	if (versions_verify(s, members, head->nodes, error) == -1)
 		return -1;
-	if (head->join && s->ops->merge_allowed(s->ctx, members, head->nodes, error) == -1)
-		return -1;
+	refused = head->join ? s->ops->merge_allowed(s->ctx, members, head->nodes, error) : 0;
+	if (refused != 0)
+		return refused;
 	for (uint64_t i = 0; i < head->nodes; i++)
 		member_merge(s, &members[i], now);
 	return 0;
@@ -225,8 +227,8 @@ swim_merge(
 	region = region_new();
 	result = state_merge(s, &in, &head, region, error, now);
 	region_free(region);
-	if (result == -1)
-		return -1;
+	if (result != 0)
+		return result;
 	if ((size_t)(in.end - in.at) < head.user_state_bytes) {
 		snprintf(error, SWIM_ERROR_MAX, "Failed to read all of the user state");
 		return -1;

@@ -27,7 +27,10 @@ struct transport_ops {
 	void (*part)(void *ctx, const struct swim_address *from, struct bytes message);
 	/* Appends our push/pull message. */
 	void (*state_put)(void *ctx, bool join, struct buf *out);
-	/* The state of one who came to us (body of its push/pull), after ours was put. -1: refused, error (SWIM_ERROR_MAX) says why. */
+	/*
+	 * The state of one who came to us (body of its push/pull), after ours was put. Not 0: refused, error (SWIM_ERROR_MAX) says why;
+	 * ADMIT_APART (admit.h): and he is told that instead of our state.
+	 */
 	int (*state_take)(void *ctx, struct bytes body, char *error);
 	/* Body of a ping: appends the answer. -1: it is not for us. */
 	int (*ping)(void *ctx, struct bytes body, struct buf *out);

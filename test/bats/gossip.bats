@@ -59,6 +59,40 @@ members_and_failure() { # with the flags that our node and the serf agent need
 	wait_for 20 sees_peer p2 c1 failed
 }
 
+@test "servers of two makes are kept apart, and each side is told why" {
+	local foreign=(-tag role=consul -tag dc=dc1 -tag port=8300 -tag vsn=2 -tag build=1.21.4:)
+	local why="is not a server of consuld (no tag 'consuld'): servers of one datacenter must all be of one make"
+
+	node s1 -server -bootstrap-expect=1
+	node c1 -retry-join="${AT[s1]}"
+	wait_for 10 sees c1 s1 alive
+	peer f1 "${foreign[@]}"
+	# our server, and a client that knows it, take it neither by its own word nor by theirs
+	for at in s1 c1; do
+		run -1 srf f1 join "${AT[$at]}:8301"
+		logged f1 "remote error: Member 'f1' $why"
+		logged "$at" "memberlist: Failed push/pull merge: Member 'f1' $why from="
+		sees_not f1 "$at"
+	done
+	for from in s1 c1; do
+		run -1 ctl "$from" join "${AT[f1]}"
+		[[ $output == *"Failed to join ${AT[f1]}:8301: Member 'f1' $why"* ]]
+		sees_not "$from" f1
+	done
+	# a client that knows none takes the first make that it meets, and then that one alone
+	peer f2 "${foreign[@]}"
+	node c2 -retry-join="${AT[f2]}"
+	wait_for 10 sees c2 f2 alive
+	run -1 ctl c2 join "${AT[s1]}"
+	[[ $output == *"Failed to join ${AT[s1]}:8301: Member 's1' is a server of consuld (it has the tag 'consuld'): "* ]]
+	sees_not c2 s1
+	# until it is gone
+	kill -KILL "${PIDS[f2]}"
+	wait_for 20 sees c2 f2 failed
+	run -0 ctl c2 join "${AT[s1]}"
+	wait_for 10 sees c2 s1 alive
+}
+
 @test "who has no key, or another one, can not join, and the log says why" {
 	local key
 	key=$("$CTL" keygen)

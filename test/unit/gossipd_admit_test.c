@@ -62,7 +62,7 @@ assert_refused(const struct admit *a, const struct swim_member *m, size_t count,
 		assert_int_equal(admit_members(a, m, count, error), 0);
 		return;
 	}
-	assert_int_equal(admit_members(a, m, count, error), -1);
+	assert_int_equal(admit_members(a, m, count, error), strstr(text, "one make") != NULL ? ADMIT_APART : -1);
 	assert_string_equal(error, text);
 }
 
@@ -82,36 +82,76 @@ test_datacenter(void **state)
 	assert_refused(&a, &server, 1, NULL);
 }
 
+#define NOT_OURS                                                                                                       \
+	"Member 'f' is not a server of consuld (no tag 'consuld'): servers of one datacenter must all be of one make"
+#define OURS                                                                                                           \
+	"Member 'o' is a server of consuld (it has the tag 'consuld'): servers of one datacenter must all be of one "  \
+	"make"
+
 /* Servers of the reference share no Raft with ours; clients may be of any make, and ours may be in a pool of its servers. */
 static void
 test_make(void **state)
 {
-	struct swim_member foreign = member("f", SERVER, NULL), ours = member("o", SERVER, ADMIT_OWN_TAG, "1", NULL),
-			   client = member("c", "role", "node", "dc", "dc1", NULL);
-	const char *text =
-	    "Member 'f' is not a server of consuld (no tag 'consuld'): servers of one datacenter must all "
-	    "be of one make";
-
 	(void)state;
 	for (int wan = 0; wan <= 1; wan++) {
-		struct admit a = {.wan = wan != 0, .name = "me", .datacenter = "dc1", .id = OWN_ID, .server = true};
+		struct admit a = pool(wan != 0);
+		struct swim_member foreign = member("f", SERVER, NULL),
+				   ours = member("o", SERVER, ADMIT_OWN_TAG, "1", NULL),
+				   client = member("c", "role", "node", "dc", "dc1", NULL);
 
-		assert_refused(&a, &foreign, 1, text);
+		a.make = ADMIT_OWN_MAKE;
+		assert_refused(&a, &foreign, 1, NOT_OURS);
 		assert_refused(&a, &ours, 1, NULL);
-		a.server = false;
+		a.make = ADMIT_FOREIGN_MAKE;
 		assert_refused(&a, &foreign, 1, NULL);
-		a.server = true;
-		a.datacenter = "dc2";
-		if (wan != 0)
+		assert_refused(&a, &ours, 1, OURS);
+		a.make = ADMIT_NO_MAKE;
+		assert_refused(&a, &foreign, 1, NULL);
+		assert_refused(&a, &ours, 1, NULL);
+		a.make = ADMIT_OWN_MAKE;
+		if (wan != 0) {
+			a.datacenter = "dc2";
 			assert_refused(&a, &foreign, 1, NULL);
-		else {
-			a.datacenter = "dc1";
-			assert_refused(&a, &client, 1, NULL);
-			foreign.state = GOSSIP_STATE_LEFT;
-			assert_refused(&a, &foreign, 1, NULL);
-			foreign.state = 0;
+			continue;
 		}
+		assert_refused(&a, &client, 1, NULL);
+		foreign.state = GOSSIP_STATE_SUSPECT;
+		assert_refused(&a, &foreign, 1, NOT_OURS);
+		foreign.state = GOSSIP_STATE_DEAD;
+		assert_refused(&a, &foreign, 1, NULL);
+		foreign.state = GOSSIP_STATE_LEFT;
+		assert_refused(&a, &foreign, 1, NULL);
 	}
+}
+
+/* Who knows no server yet does not begin with two clusters. */
+static void
+test_makes_of_one_join(void **state)
+{
+	struct admit a = pool(false);
+	struct swim_member client = member("c", "role", "node", "dc", "dc1", NULL), foreign = member("f", SERVER, NULL),
+			   ours = member("o", SERVER, ADMIT_OWN_TAG, "1", NULL);
+
+	(void)state;
+	assert_refused(&a, (struct swim_member[]){client, ours, foreign}, 3, NOT_OURS);
+	assert_refused(&a, (struct swim_member[]){foreign, client, ours}, 3, OURS);
+	ours.state = GOSSIP_STATE_DEAD;
+	assert_refused(&a, (struct swim_member[]){ours, foreign, client}, 3, NULL);
+}
+
+static void
+test_make_of(void **state)
+{
+	struct admit a = pool(false);
+	struct swim_member client = member("c", "role", "node", "dc", "dc1", NULL), foreign = member("f", SERVER, NULL),
+			   ours = member("o", SERVER, ADMIT_OWN_TAG, "1", NULL);
+
+	(void)state;
+	assert_int_equal(admit_make_of(&a, client.card->meta), ADMIT_NO_MAKE);
+	assert_int_equal(admit_make_of(&a, foreign.card->meta), ADMIT_FOREIGN_MAKE);
+	assert_int_equal(admit_make_of(&a, ours.card->meta), ADMIT_OWN_MAKE);
+	a.datacenter = "dc2";
+	assert_int_equal(admit_make_of(&a, ours.card->meta), ADMIT_NO_MAKE);
 }
 
 static void
@@ -187,6 +227,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_datacenter),
 	    cmocka_unit_test(test_make),
+	    cmocka_unit_test(test_makes_of_one_join),
+	    cmocka_unit_test(test_make_of),
 	    cmocka_unit_test(test_node_ids),
 	    cmocka_unit_test(test_old_ids),
 	    cmocka_unit_test(test_wan),
