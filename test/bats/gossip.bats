@@ -84,7 +84,7 @@ members_and_failure() { # with the flags that our node and the serf agent need
 	node c2 -retry-join="${AT[f2]}"
 	wait_for 10 sees c2 f2 alive
 	run -1 ctl c2 join "${AT[s1]}"
-	[[ $output == *"Failed to join ${AT[s1]}:8301: Member 's1' is a server of consuld (it has the tag 'consuld'): "* ]]
+	[[ $output == *"Failed to join ${AT[s1]}:8301: remote error: Member 'f2' $why"* ]]
 	sees_not c2 s1
 	# until it is gone
 	kill -KILL "${PIDS[f2]}"
