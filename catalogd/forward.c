@@ -41,6 +41,7 @@ struct flight {
 	struct forward *f;
 	const char *method;
 	bool read, stale;
+	bool fresh;         /* what a server of the reference found was too old: asked anew, not to be stale */
 	bool ending;        /* its askers are being answered, for the last time */
 	uint64_t min_index; /* 0: does not wait for a change */
 	uint32_t hash;
@@ -198,6 +199,7 @@ flight_answer(struct flight *fl, struct bytes body)
 			streams[count++] = asker_end(a);
 	}
 	fl->tries = 0;
+	fl->fresh = false;
 	if (ring_empty(&fl->askers))
 		flight_free(fl);
 	else
@@ -208,6 +210,19 @@ flight_answer(struct flight *fl, struct bytes body)
 		ipc_reply_many(streams, count, body);
 	if (streams != &one)
 		free(streams);
+}
+
+/* Our servers see to that themselves; those of the reference leave it to who asks. */
+static bool
+is_too_old(const struct flight *fl, struct bytes body)
+{
+	struct bytes args = bytes_of(fl->args, fl->args_size);
+	int64_t limit_ns;
+
+	if (!fl->read || fl->fresh || !mp_find_bool(args, "AllowStale"))
+		return false;
+	limit_ns = mp_find_int(args, "MaxStaleDuration");
+	return limit_ns > 0 && mp_find_int(body, "LastContact") > limit_ns;
 }
 
 static bool
@@ -284,7 +299,11 @@ on_done(void *ctx, const struct rpc_result *result)
 
 	fl->call = NULL;
 	if (result->outcome == RPC_ANSWERED && result->error.size == 0) {
-		flight_answer(fl, result->body);
+		if (is_too_old(fl, result->body)) {
+			fl->fresh = true;
+			flight_send(fl);
+		} else
+			flight_answer(fl, result->body);
 		return;
 	}
 	fl->f->ops->failed(fl->f->ctx, &fl->to);
@@ -311,9 +330,9 @@ on_done(void *ctx, const struct rpc_result *result)
 
 /* ---- sending ---- */
 
-/* The arguments without the time to wait. */
+/* The arguments without one of them. */
 static void
-put_args(struct buf *out, struct bytes args)
+put_args_but(struct buf *out, struct bytes args, const char *left_out)
 {
 	struct mp in = mp_of(args);
 	size_t place = mp_open_map(out);
@@ -323,7 +342,7 @@ put_args(struct buf *out, struct bytes args)
 		struct bytes name = mp_raw(&in), value = mp_raw(&in);
 		struct mp key = mp_of(name);
 
-		if (!mp_ok(&in) || bytes_is(mp_str(&key), "MaxQueryTime"))
+		if (!mp_ok(&in) || bytes_is(mp_str(&key), left_out))
 			continue;
 		buf_put_bytes(out, name);
 		buf_put_bytes(out, value);
@@ -332,7 +351,7 @@ put_args(struct buf *out, struct bytes args)
 	mp_close(out, place, count);
 }
 
-/* With it. */
+/* With the time to wait, which they have not. */
 static void
 put_args_waiting(struct buf *out, struct bytes args, int64_t wait_ns)
 {
@@ -372,7 +391,7 @@ flight_send(struct flight *fl)
 {
 	struct forward *f = fl->f;
 	struct bytes args = bytes_of(fl->args, fl->args_size);
-	struct buf waiting = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
+	struct buf waiting = BUF_INIT(FRAME_REQUEST_BYTES_MAX), fresh = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
 	bool as_leader = false;
 	const char *error = "";
 	int64_t wait_ns = f->options.timeout_ns;
@@ -391,6 +410,10 @@ flight_send(struct flight *fl)
 		break;
 	}
 	fl->sent_ns = now_ns();
+	if (fl->fresh) {
+		put_args_but(&fresh, args, "AllowStale");
+		args = buf_bytes(&fresh);
+	}
 	if (fl->min_index > 0) {
 		fl->rest_ns = MAX(first_until(fl) - fl->sent_ns, NS_PER_MS);
 		put_args_waiting(&waiting, args, fl->rest_ns);
@@ -401,6 +424,7 @@ flight_send(struct flight *fl)
 		RING_ENTRY(r, struct asker, ring)->late = false;
 	fl->call = waiting.overflow ? NULL : rpcpool_call(f->pool, &fl->to, fl->method, args, as_leader, on_done, fl);
 	buf_free(&waiting);
+	buf_free(&fresh);
 	if (fl->call == NULL) {
 		flight_fail(fl, 503, "", bytes_str("too many requests"));
 		return;
@@ -524,7 +548,7 @@ request_waiting(struct forward *f, struct ipc_stream *s, const char *method, str
 	uint32_t hash;
 
 	wait_ns = MIN(wait_ns <= 0 ? f->options.default_wait_ns : wait_ns, f->options.max_wait_ns);
-	put_args(&key, args);
+	put_args_but(&key, args, "MaxQueryTime");
 	hash = hash_of(method, buf_bytes(&key));
 	fl = joinable(f, hash, method, buf_bytes(&key), now_ns() + wait_ns);
 	if (fl != NULL) {

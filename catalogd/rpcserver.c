@@ -24,6 +24,7 @@
 #define TICK_S 1.
 #define SINGLE_AHEAD_MAX (256u * 1024) /* bytes taken from a connection of one channel while it is served */
 #define KEEP_BYTES 4096
+#define NO_SNAPSHOTS "archives between nodes are not served by this version of consuld"
 #define BAD_ARGUMENTS "rpc: bad arguments"
 
 struct rpcserver {
@@ -66,7 +67,7 @@ struct connection {
 	struct wire *wire;
 	struct yamux *yamux;
 	struct channel *single;
-	size_t held; /* bytes of its channels' requests */
+	size_t held; /* bytes of its channels' requests; of a refused archive, those that were dropped */
 };
 
 static void channel_go_on(struct channel *ch);
@@ -334,6 +335,28 @@ on_output(void *ctx)
 static const struct yamux_ops yamux_ops = {
     .opened = on_opened, .data = on_data, .ended = on_stream_ended, .gone = on_stream_gone, .output = on_output};
 
+/*
+ * Archives by stream (wire-rpc.md 13) are not served yet. Who asks is told, and what he goes on sending is dropped until he ends: an answer would be
+ * lost with a connection that is closed over unread bytes.
+ */
+static int
+snapshot_refuse(struct connection *c, struct bytes in)
+{
+	char text[NET_ADDR_TEXT_MAX];
+	unsigned suppressed;
+
+	if (c->held == 0) {
+		mp_put_map(wire_out(c->wire), 1);
+		mp_put_kv_cstr(wire_out(c->wire), "Error", NO_SNAPSHOTS);
+		wire_output(c->wire);
+		if (log_allowed(&c->server->limit, 5, &suppressed))
+			log_warnx(MODULE, "an archive is refused: from=%s reason=%s suppressed=%u",
+			    net_addr_text_port(&c->from, text), log_quote(NO_SNAPSHOTS), suppressed);
+	}
+	c->held += in.size;
+	return c->held > RPCSERVER_HELD_MAX ? -1 : 0;
+}
+
 static int
 on_input(void *ctx, struct bytes in)
 {
@@ -341,6 +364,8 @@ on_input(void *ctx, struct bytes in)
 
 	if (c->yamux != NULL)
 		return yamux_input(c->yamux, in);
+	if (c->single == NULL)
+		return snapshot_refuse(c, in);
 	on_data(c->single, in);
 	return 0;
 }
@@ -355,6 +380,7 @@ refusal(const struct rpcserver *r, uint8_t kind)
 	switch (kind) {
 	case RPC_SINGLE:
 	case RPC_MULTIPLEX:
+	case RPC_SNAPSHOT:
 		return r->service == NULL ? "this node is no server" : NULL;
 	case RPC_RAFT:
 		return r->raft == NULL ? "this node is no server" : NULL;
@@ -363,8 +389,6 @@ refusal(const struct rpcserver *r, uint8_t kind)
 	case RPC_TLS:
 	case RPC_TLS_INSECURE:
 		return "TLS is not configured";
-	case RPC_SNAPSHOT:
-		return "snapshots over the network are not served by this version";
 	case RPC_GRPC:
 		return "gRPC is not served by this version; clients of the reference need use_streaming_backend=false";
 	default:
@@ -412,7 +436,7 @@ on_first_byte(struct ev_loop *loop, struct ev_io *w, int events)
 	c->fd = -1;
 	if (kind == RPC_MULTIPLEX)
 		c->yamux = yamux_new(false, RPCSERVER_STREAMS_MAX, wire_out(c->wire), &yamux_ops, c);
-	else
+	else if (kind == RPC_SINGLE)
 		c->single = channel_new(c, NULL);
 }
 

@@ -198,6 +198,7 @@ select_instances_end(struct select_instances *i)
 void
 select_put_service_node(struct buf *out, const struct node *n, const struct node_service *s)
 {
+	struct mp meta = mp_of(s->meta);
 	struct service_node sn = {
 	    .id = n->id,
 	    .node = n->node,
@@ -212,7 +213,9 @@ select_put_service_node(struct buf *out, const struct node *n, const struct node
 	    .service_address = s->address,
 	    .service_tagged_addresses = s->tagged_addresses,
 	    .service_weights = s->weights,
-	    .service_meta = s->meta,
+	    .service_meta = mp_peek(&meta) == MP_MAP
+				? s->meta
+				: bytes_str("\x80"), /* never nil: clients of the reference show it as it comes */
 	    .service_port = s->port,
 	    .service_socket_path = s->socket_path,
 	    .service_enable_tag_override = s->enable_tag_override,

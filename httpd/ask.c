@@ -106,6 +106,10 @@ formed_ok(struct exchange *x, const struct ipc_answer *a)
 		reply_error(x, 500, "rpc error: malformed answer");
 		return;
 	}
+	if (meta.consistency_level.size == 0) /* servers of the reference leave it to who asks */
+		meta.consistency_level = bytes_str((x->flags & REPLY_STALE) != 0        ? "stale"
+						   : (x->flags & REPLY_CONSISTENT) != 0 ? "consistent"
+											: "leader");
 	if (form->key != NULL && status != ASK_GONE)
 		reply_meta(&meta, (x->route->flags & ROUTE_CONSISTENCY) != 0);
 	if (status == 404 || status == ASK_GONE)

@@ -14,12 +14,14 @@
 #define REPLY_PRETTY (1u << 0) /* ?pretty: a line feed at the end */
 #define REPLY_GZIP (1u << 1)   /* the client takes it */
 #define REPLY_HTTP10 (1u << 2)
-#define REPLY_KEEP (1u << 3) /* the connection stays */
-#define REPLY_HEAD (1u << 4) /* headers alone */
-#define REPLY_API (1u << 5)  /* a /v1 route: with the headers of all of these */
-#define REPLY_RAW (1u << 6)  /* KV: the value alone */
-#define REPLY_MISS (1u << 7) /* X-Cache: MISS */
-#define REPLY_HIT (1u << 8)  /* X-Cache: HIT, Age: 0 */
+#define REPLY_KEEP (1u << 3)        /* the connection stays */
+#define REPLY_HEAD (1u << 4)        /* headers alone */
+#define REPLY_API (1u << 5)         /* a /v1 route: with the headers of all of these */
+#define REPLY_RAW (1u << 6)         /* KV: the value alone */
+#define REPLY_MISS (1u << 7)        /* X-Cache: MISS */
+#define REPLY_HIT (1u << 8)         /* X-Cache: HIT, Age: 0 */
+#define REPLY_STALE (1u << 9)       /* ?stale was asked for */
+#define REPLY_CONSISTENT (1u << 10) /* ?consistent */
 
 #define REPLY_JSON "application/json"
 #define REPLY_TEXT "text/plain; charset=utf-8"

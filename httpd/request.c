@@ -367,6 +367,7 @@ parse_options(struct request *r)
 		reply_error(r->x, 400, "Invalid index");
 		return false;
 	}
+	r->x->flags |= (q->stale || q->max_stale_ns > 0 ? REPLY_STALE : 0) | (q->consistent ? REPLY_CONSISTENT : 0);
 	if (r->method == HTTP1_GET && q->index == 0 && !q->consistent && !q->cached && !r->head->chunked &&
 	    r->head->length == 0 && (r->x->flags & REPLY_KEEP) != 0)
 		q->versions = copies_want(r->x, r->head->raw);

@@ -82,8 +82,19 @@ PING = bytes.fromhex("82a353657101ad536572766963654d6574686f64ab5374617475732e50
 PONG = bytes.fromhex("83a54572726f72a0a353657101ad536572766963654d6574686f64ab5374617475732e50696e67") + b"\x80"
 
 # kinds of connections that are not served
-for first in (1, 2, 3, 5, 6, 7, 8, 9, 10, 22, 71, 255):
+for first in (1, 2, 3, 6, 7, 8, 9, 10, 22, 71, 255):
     check("first byte %d is closed" % first, closed(dial(first)))
+
+# an archive that is asked for, and one that is sent: the reason comes, whatever else is on the way to the server
+SNAPSHOT = "84aa416c6c6f775374616c65c2aa4461746163656e746572a3646331a24f70%02xa5546f6b656ea0"
+for op, archive in ((0, b""), (1, b"x" * 3000000)):
+    s = dial(5)
+    s.sendall(bytes.fromhex(SNAPSHOT % op) + archive)
+    s.shutdown(socket.SHUT_WR)
+    got = b""
+    while part := s.recv(4096):
+        got += part
+    check("an archive is refused, op %d" % op, got[:7] == b"\x81\xa5Error"[:7] and b"are not served by this version" in got, got)
 
 # one stream of requests
 s = dial(0)

@@ -2,6 +2,7 @@
  * The catalog's records, counters and answers: registration, renaming, removal, Catalog.* (http-api.md 4.1, 9, 12; behaviour.md 9)
  */
 #include "catalogd_fixture.h"
+#include "select.h"
 
 #define ID1 "40e4a748-2192-161a-0510-9bf59fe950b5"
 #define ID2 "50e4a748-2192-161a-0510-9bf59fe950b5"
@@ -310,6 +311,32 @@ test_refused_entry_changes_nothing(void **state)
 	assert_string_equal(ASK_SERVICES("{}"), "{}");
 }
 
+/* Clients of the reference show these as they come: an instance without tags and meta has empty ones, not none. */
+static void
+test_instance_without_meta(void **state)
+{
+	const struct node n = {.node = bytes_str("x")};
+	const struct bytes none[] = {bytes_of(NULL, 0), bytes_str("\xc0"), bytes_str("\x80")};
+	struct node_service s = {.id = bytes_str("web")};
+	struct buf out = BUF_INIT(4096);
+	struct mp value;
+
+	(void)state;
+	for (size_t i = 0; i < COUNTOF(none); i++) {
+		buf_clear(&out);
+		s.meta = none[i];
+		select_put_service_node(&out, &n, &s);
+		assert_true(mp_find(mp_of(buf_bytes(&out)), "ServiceMeta", &value));
+		assert_int_equal(mp_peek(&value), MP_MAP);
+		assert_int_equal(mp_map(&value), 0);
+	}
+	s.meta = bytes_str("\x81\xa1k\xa1v");
+	buf_clear(&out);
+	select_put_service_node(&out, &n, &s);
+	assert_true(bytes_equal(mp_find_raw(buf_bytes(&out), "ServiceMeta"), s.meta));
+	buf_free(&out);
+}
+
 static void
 test_instances_of_a_name(void **state)
 {
@@ -566,6 +593,7 @@ main(void)
 	    TEST(test_a_living_node_keeps_its_name),
 	    TEST(test_refused_before_the_log),
 	    TEST(test_refused_entry_changes_nothing),
+	    TEST(test_instance_without_meta),
 	    TEST(test_instances_of_a_name),
 	    TEST(test_renamed_instance_leaves_the_old_name_asleep),
 	    TEST(test_services_and_their_tags),

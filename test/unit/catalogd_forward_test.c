@@ -86,7 +86,24 @@ bad(struct ipc_stream *s, struct bytes args, void *ctx)
 	ipc_fail(s, 413, "far too large");
 }
 
-static const struct ipc_method there_methods[] = {{"T.Echo", echo}, {"T.Park", park}, {"T.Bad", bad}};
+/* A server that is behind: it says by how much, and leaves it to who asks whether that is too much. */
+static void
+behind(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct buf body = BUF_INIT(100);
+
+	(void)ctx;
+	seen++;
+	seen_index = mp_find_uint(args, "MinQueryIndex");
+	mp_put_map(&body, 2);
+	mp_put_kv_uint(&body, "Index", 9);
+	mp_put_kv_int(&body, "LastContact", mp_find_bool(args, "AllowStale") ? 3 * NS_PER_S : 0);
+	ipc_reply(s, buf_bytes(&body));
+	buf_free(&body);
+}
+
+static const struct ipc_method there_methods[] = {
+    {"T.Echo", echo}, {"T.Park", park}, {"T.Bad", bad}, {"T.Behind", behind}};
 static const struct ipc_service there_service = {there_methods, COUNTOF(there_methods), NULL};
 
 static void
@@ -103,8 +120,8 @@ pass_write(struct ipc_stream *s, struct bytes args, void *ctx)
 	forward_request(forward, s, "T.Park", args, false);
 }
 
-static const struct ipc_method here_methods[] = {
-    {"T.Echo", pass_read}, {"T.Park", pass_read}, {"T.Bad", pass_read}, {"T.Nope", pass_read}, {"T.Write", pass_write}};
+static const struct ipc_method here_methods[] = {{"T.Echo", pass_read}, {"T.Park", pass_read}, {"T.Bad", pass_read},
+    {"T.Behind", pass_read}, {"T.Nope", pass_read}, {"T.Write", pass_write}};
 static const struct ipc_service here_service = {here_methods, COUNTOF(here_methods), NULL};
 
 static enum forward_where
@@ -367,6 +384,39 @@ test_errors(void **state)
 	ask(&a, "T.Echo", BYTES("\x80"));
 	assert_true(a.done);
 	assert_string_equal(a.error, "No known Consul servers");
+}
+
+/* Who asked for an answer that is not older than so much does not get an older one. */
+static void
+test_too_old(void **state)
+{
+	static const struct {
+		int64_t limit_ns;
+		unsigned asked;
+	} cases[] = {{0, 1}, {NS_PER_S, 2}, {3 * NS_PER_S - 1, 2}, {3 * NS_PER_S, 1}};
+	struct asked a;
+
+	(void)state;
+	for (size_t i = 0; i < COUNTOF(cases) * 2; i++) {
+		struct buf args = BUF_INIT(200);
+		unsigned asked = cases[i / 2].asked;
+
+		seen = 0;
+		mp_put_map(&args, 4);
+		mp_put_kv_bool(&args, "AllowStale", true);
+		mp_put_kv_int(&args, "MaxStaleDuration", cases[i / 2].limit_ns);
+		mp_put_kv_uint(&args, "MinQueryIndex", i % 2 == 0 ? 0 : 8);
+		mp_put_kv_int(&args, "MaxQueryTime", 20 * NS_PER_S);
+		ask(&a, "T.Behind", buf_bytes(&args));
+		RUN_UNTIL(a.done);
+		assert_string_equal(a.error, "");
+		assert_int_equal(a.index, 9);
+		assert_int_equal(seen, asked);
+		assert_int_equal(seen_index, i % 2 == 0 ? 0 : 8);
+		assert_int_equal(mp_find_int(buf_bytes(&a.body), "LastContact"), asked == 2 ? 0 : 3 * NS_PER_S);
+		buf_free(&args);
+		buf_free(&a.body);
+	}
 }
 
 /* A refusal is no outcome: it is tried again, and not for ever. */
@@ -640,6 +690,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_there_and_back),
 	    T(test_errors),
+	    T(test_too_old),
 	    T(test_refusals),
 	    T(test_lost_write),
 	    T(test_write_not_sent),
