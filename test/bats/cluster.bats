@@ -289,10 +289,70 @@ three_and_client() {
 	for n in s1 s2 s3; do wait_for 20 peers_are "$n" s1 s2 s3; done
 	has s2 k v
 	put s3 k w
-	for n in s1 s2 s3; do wait_for 20 in_configuration "$n"; done
 }
-# The log itself says where the server is, as its raftd tells.
-in_configuration() {
-	python3 "$BATS_TEST_DIRNAME/raft.py" "$BATS_TEST_TMPDIR/$LEADER/data/run/raftd.sock" Raft.Peers '{}' |
-		jq -e --arg a "${AT[$1]}:8300" '.Servers[] | select(.Configured == $a)' >/dev/null
+
+@test "a server of another make is kept out of the datacenter, with the reason; a client takes it for what it is" {
+	local tags=(-tag role=consul -tag dc=dc1 -tag port=8300 -tag vsn=2 -tag raft_vsn=3 -tag build=1.21.4: -tag id=aaaaaaaa-0000-4000-8000-000000000000)
+	local why="Member 'p1' is not a server of consuld (no tag 'consuld'): servers of one datacenter must all be of one make"
+	peer p1 "${tags[@]}"
+	node s1 -server -bootstrap-expect=1
+	run -1 ctl s1 join "${AT[p1]}"
+	[[ $output == *"$why"* ]]
+	sees_not s1 p1
+	# nor by way of one that lets it in
+	node c1
+	run -0 ctl c1 join "${AT[p1]}"
+	wait_for 10 sees c1 p1 alive
+	run ctl c1 join "${AT[s1]}" # what the other side thinks of it is not told
+	wait_for 10 logged s1 "$why"
+	sees_not s1 p1
+	wait_for 10 leads s1
+}
+
+@test "what happens while the leader's gossipd is away is made up for, and nothing else is done" {
+	three_and_client
+	local old
+	old=$(pgrep -P "${PIDS[$LEADER]}" -x gossipd)
+	kill -KILL "$old"
+	crash c1
+	wait_for 20 health_is "$LEADER" c1 critical
+	# no member that stayed was thought gone
+	[ "$(cat "$BATS_TEST_TMPDIR"/s?/log | grep -c 'marking health critical: member=s')" = 0 ]
+	! cat "$BATS_TEST_TMPDIR"/s?/log | grep 'deregistering member'
+	nodes_are s1 s1 s2 s3 c1
+	[ "$(pgrep -P "${PIDS[$LEADER]}" -x gossipd)" != "$old" ]
+}
+
+@test "a session with a TTL outlives the leader for as long as it is renewed, and not for longer" {
+	three_and_client -hcl 'session_ttl_min = "1s"'
+	local session n rest=()
+	session=$(of c1 /v1/session/create -X PUT -d '{"TTL":"1s"}' | jq -r .ID)
+	[ "$(of c1 "/v1/kv/lock?acquire=$session" -X PUT -d x)" = true ]
+	for n in s1 s2 s3; do [ "$n" = "$LEADER" ] || rest+=("$n"); done
+	crash "$LEADER"
+	find_leader "${rest[@]}"
+	[ "$(of c1 "/v1/session/renew/$session" -X PUT | jq -r '.[].ID')" = "$session" ]
+	holds "$session"
+	wait_for 20 released
+	[ "$(of c1 "/v1/session/info/$session")" = '[]' ]
+}
+holds() { [ "$(of c1 /v1/kv/lock | jq -r '.[].Session')" = "$1" ]; }
+released() { holds null; }
+
+@test "an agent that was renamed takes its node along; a name that is in use is not given away" {
+	three_and_client
+	local id
+	id=$(cat "$BATS_TEST_TMPDIR/c1/data/node-id")
+	run -0 ctl c1 leave
+	ends_with c1 0
+	wait_for 10 nodes_are s1 s1 s2 s3
+	mv "$BATS_TEST_TMPDIR/c1" "$BATS_TEST_TMPDIR/renamed"
+	AT[renamed]=${AT[c1]}
+	node renamed -retry-join="${AT[s1]}" -retry-interval=1s
+	wait_for 20 nodes_are s1 s1 s2 s3 renamed
+	[ "$(of s1 /v1/catalog/node/renamed | jq -r .Node.ID)" = "$id" ]
+	# registered by hand under the name and an ID of its own: the live agent's is refused no name
+	[ "$(of s1 /v1/catalog/register -X PUT -w '%{http_code}' -o "$BATS_TEST_TMPDIR/answer" -d \
+		'{"Node":"renamed","ID":"bbbbbbbb-0000-4000-8000-000000000000","Address":"10.0.0.1"}' 2>/dev/null || true)" = 500 ]
+	[ "$(of s1 /v1/catalog/node/renamed | jq -r .Node.ID)" = "$id" ]
 }

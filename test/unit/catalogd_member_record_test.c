@@ -183,6 +183,46 @@ test_by_hand(void **state)
 	assert_int_equal(judge("ext"), MEMBER_TO_REMOVE);
 }
 
+/* Entry and result, without asking judge again. */
+static int
+try_passing(const char *name)
+{
+	struct buf body = BUF_INIT(1u << 20);
+	struct member_record w;
+	enum apply_type type;
+	int result;
+
+	region_reset(fix.region);
+	w = member_record_of(members_find(table, bytes_str(name)), fix.region);
+	type = member_record_entry(store_read(fix.store), &w, MEMBER_TO_PASSING, "dc1", fix.region, &body);
+	result = fixture_apply(type, buf_bytes(&body));
+	buf_free(&body);
+	return result;
+}
+
+static void
+test_renamed(void **state)
+{
+	(void)state;
+	client("c1", MEMBER_ALIVE, "10.0.1.1", ID);
+	act("c1", MEMBER_TO_PASSING);
+	client("c2", MEMBER_ALIVE, "10.0.1.2", server_id(2));
+	act("c2", MEMBER_TO_PASSING);
+	/* another node can not have the name of one that is alive */
+	client("c1", MEMBER_ALIVE, "10.0.1.3", server_id(3));
+	assert_int_equal(judge("c1"), MEMBER_TO_PASSING);
+	assert_int_equal(try_passing("c1"), -1);
+	assert_non_null(strstr(fix.error, "is reserved by node " ID));
+	/* but that of one that failed; and who comes by another name takes its node along */
+	client("c1", MEMBER_FAILED, "10.0.1.1", ID);
+	act("c1", MEMBER_TO_CRITICAL);
+	client("c1", MEMBER_ALIVE, "10.0.1.3", server_id(3));
+	act("c1", MEMBER_TO_PASSING);
+	client("c9", MEMBER_ALIVE, "10.0.1.2", server_id(2));
+	act("c9", MEMBER_TO_PASSING);
+	assert_false(has_node("c2"));
+}
+
 static void
 test_orphans(void **state)
 {
@@ -259,6 +299,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_session_of_the_failed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_server, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_by_hand, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_renamed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_whom_it_concerns, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_nodes_in_steps, setup, teardown),
