@@ -163,15 +163,26 @@ put(struct members *t, const struct member *from, const char **error)
 	return 0;
 }
 
-/* All that are were told of: whoever was not is no member any more. */
-static void
-complete(struct members *t)
+void
+members_fail_unseen(struct members *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		struct lan_member *m = t->at[i];
+		enum member_status before = m->status;
+
+		if (m->seen || before == MEMBER_FAILED || before == MEMBER_LEFT)
+			continue;
+		m->status = MEMBER_FAILED;
+		tell(t, m, before);
+	}
+}
+
+void
+members_drop_unseen(struct members *t)
 {
 	for (size_t i = t->count; i > 0; i--)
 		if (!t->at[i - 1]->seen)
 			forget(t, t->at[i - 1]);
-	t->synced = true;
-	tell(t, NULL, MEMBER_NONE);
 }
 
 void
@@ -188,7 +199,8 @@ members_take(struct members *t, const struct gossip_event *event, const char **e
 	struct member m;
 
 	if (bytes_is(event->event, "synced")) {
-		complete(t);
+		t->synced = true;
+		tell(t, NULL, MEMBER_NONE);
 		return 0;
 	}
 	if (schema_decode(&member_schema, event->member, &m, error) == -1)

@@ -3,7 +3,8 @@
  *
  * Pure: a table that is fed the elements of Gossip.Subscribe (gossip.h has the subscription). A subscription begins with all members and a mark
  * behind the last of them; one that begins anew after an interruption is compared with what is known, so that observers hear of what
- * has changed meanwhile and of nothing else.
+ * has changed meanwhile and of nothing else. Who is not in it stays for a while as it was: a gossipd that has just been started knows itself alone, and never
+ * hears of those who failed before.
  */
 #ifndef CATALOGD_MEMBERS_H
 #define CATALOGD_MEMBERS_H
@@ -66,11 +67,14 @@ const struct lan_member *members_at(const struct members *t, size_t i);
 const struct lan_member *members_find(const struct members *t, struct bytes name);
 /* By node ID, whatever its case; of several that have or had it the one that is alive. */
 const struct lan_member *members_find_id(const struct members *t, struct bytes id);
-/* The first list was complete: who is not in it is no member. Stays so while gossipd is away. */
+/* The first list was complete. Stays so while gossipd is away. */
 bool members_synced(const struct members *t);
 
 /* A subscription begins. */
 void members_begin(struct members *t);
+/* Whoever the subscription has not told of until now has failed, unless it had left; is forgotten. */
+void members_fail_unseen(struct members *t);
+void members_drop_unseen(struct members *t);
 /* One element of it about a member, or the mark. -1: it is not understood, *error says why. */
 MUST_USE int members_take(struct members *t, const struct gossip_event *event, const char **error);
 

@@ -40,7 +40,7 @@ const struct param params[] = {
 {"rejoin_after_leave", "rejoin", PARAM_BOOL, "false", NONE, 0, G|S, NULL, "Join the nodes known before even after a leave."},
 {"leave_on_terminate", NULL, PARAM_BOOL, NULL, NONE, 0, S, NULL, "Leave the cluster on SIGTERM. Unset: false on servers, true on clients."},
 {"skip_leave_on_interrupt", NULL, PARAM_BOOL, NULL, NONE, 0, S, NULL, "Do not leave on SIGINT. Unset: true on servers, false on clients."},
-{"reconnect_timeout", NULL, PARAM_DURATION, "72h", NONE, 0, G|S, NULL, "How long a failed member is remembered. At least 8h is wise."},
+{"reconnect_timeout", NULL, PARAM_DURATION, "72h", NONE, 0, C|G|S, NULL, "How long a failed member is remembered. At least 8h is wise."},
 {"reconnect_timeout_wan", NULL, PARAM_DURATION, "72h", NONE, 0, G|S, NULL, "The same for the WAN pool."},
 {"advertise_reconnect_timeout", NULL, PARAM_DURATION, NULL, NONE, 0, G, NULL, "Clients: others forget this node after so long."},
 {"server_rejoin_age_max", NULL, PARAM_DURATION, "168h", 6 * 3600 * SECOND, 0, 0, S, NULL, "A server that was away for longer refuses to start."},

@@ -119,8 +119,26 @@ test_again(void **state)
 	assert_true(members_synced(table));
 	check_told("fails:1>4 new:0>1 ");
 	mark();
-	check_told("goes:1>0 synced ");
+	check_told("synced ");
+	assert_int_equal(find("goes")->status, MEMBER_ALIVE);
+	members_fail_unseen(table);
+	check_told("goes:1>4 ");
+	members_fail_unseen(table);
+	check_told("");
+	members_drop_unseen(table);
+	check_told("goes:4>0 ");
 	assert_null(find("goes"));
+	assert_int_equal(members_count(table), 3);
+	/* who is found again in time was never gone */
+	members_begin(table);
+	mark();
+	client("member-join", "stays", MEMBER_ALIVE, ID_1);
+	client("member-join", "new", MEMBER_FAILED, "");
+	check_told("synced new:1>4 ");
+	client("member-failed", "fails", MEMBER_FAILED, ID_2);
+	members_fail_unseen(table);
+	members_drop_unseen(table);
+	check_told("");
 	assert_int_equal(members_count(table), 3);
 }
 
