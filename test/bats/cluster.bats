@@ -310,9 +310,16 @@ three_and_client() {
 }
 
 @test "a gossipd of the leader that forgets all members takes none of them away" {
-	three_and_client
-	local n old
-	# one that finds nothing to remember, and is told by nobody whom to join: the others find it
+	local n old LEADER=s1
+	node s1 -server -bootstrap
+	spawn s2 -server -retry-join="${AT[s1]}" -retry-interval=1s
+	spawn s3 -server -retry-join="${AT[s1]}" -retry-interval=1s
+	spawn c1 -retry-join="${AT[s1]}" -retry-interval=1s
+	wait_for 20 nodes_are s1 s1 s2 s3 c1
+	wait_for 20 peers_are s1 s1 s2 s3
+	of c1 /v1/agent/service/register -X PUT -d '{"Name":"web","Port":8080}'
+	wait_for 10 found_by_dns s1 web.service.consul "${AT[c1]} "
+	# it finds nothing to remember, and nobody has told it whom to join: the others find it
 	rm "$BATS_TEST_TMPDIR/$LEADER/data/serf/local.snapshot"
 	old=$(pgrep -P "${PIDS[$LEADER]}" -x gossipd)
 	kill -KILL "$old"
