@@ -129,6 +129,7 @@ static uint32_t
 length_of(const struct decoder *d, uint32_t code)
 {
 	assert(code <= CODE_MAX);
+	/* cppcheck-suppress arrayIndexOutOfBoundsCond ; it does not see that codes have WIDTH_MAX bits */
 	return code < CLEAR ? 1 : d->length[code];
 }
 
