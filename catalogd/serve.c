@@ -595,8 +595,8 @@ const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINT
     {"Catalog.ListDatacenters", stats_list_datacenters}, {"Coordinate.ListDatacenters", pools_list_datacenters},
     {"Internal.EventFire", pools_event_fire}, {"Internal.KeyringOperation", pools_keyring_operation},
     {"Subscribe", handle_subscribe}, {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page},
-    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot},
-    {"Catalogd.LeaveBegin", leave_handle_begin}, {"Catalogd.LeaveEnd", leave_handle_end}};
+    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot}, {"Catalogd.LeaveBegin", leave_handle_begin},
+    {"Catalogd.LeaveEnd", leave_handle_end}};
 const size_t serve_method_count = COUNTOF(serve_methods);
 struct ipc_service serve_remote_service = {serve_methods, COUNTOF(serve_methods) - LOCAL_METHODS, NULL};
 

@@ -79,7 +79,7 @@ struct node {
 	bool timeout_waits;
 	struct log_limit unreadable;
 	struct contact *contact; /* the last word from a leader */
-	bool lease_hidden; /* readers are told that there is none */
+	bool lease_hidden;       /* readers are told that there is none */
 
 	enum install install;
 	struct snapshot_meta incoming;
