@@ -1,6 +1,8 @@
 /*
  * bootstrap.c - the beginning of a cluster by bootstrap_expect (contract: bootstrap.h; facts: behaviour.md 12.1; callers: main.c, catalogd.c)
  *
+ * Each tells the life of its log (raft.h of raftd), by which it gets its vote: one that was here before and lost its log does not get it.
+ *
  * That only one begins at first keeps servers that have seen different members from beginning different clusters: its first entry is on the others
  * before they would write one. Who can not be asked is not passed over, unlike in the reference: it may know of a cluster. Servers that failed do
  * not count.
@@ -58,6 +60,7 @@ bootstrap_judge(const struct members *members, int64_t expect, const char *own_i
 		if (m->read_replica || plan->count == RAFT_PEERS_MAX)
 			continue;
 		memcpy(plan->at[plan->count].id, m->id, sizeof plan->at->id);
+		plan->at[plan->count].life = 0;
 		plan->at[plan->count++].rpc = m->rpc;
 	}
 	qsort(plan->at, plan->count, sizeof *plan->at, server_compare);
@@ -97,6 +100,7 @@ struct bootstrap {
 	enum step step;
 	struct bootstrap_plan plan;
 	size_t asked;      /* of the plan: they know of none */
+	bool peers_known;  /* the next one knows of none either, it is being asked for its life */
 	bool waited;       /* those before us had their time */
 	bool announced;    /* the attempt is logged */
 	unsigned failures; /* of asking the next one */
@@ -170,6 +174,17 @@ on_told(void *ctx, const struct ipc_answer *answer)
 }
 
 static void
+server_put(struct buf *out, const struct bootstrap_server *s)
+{
+	char text[NET_ADDR_TEXT_MAX];
+
+	mp_put_map(out, 3);
+	mp_put_kv_cstr(out, "ID", s->id);
+	mp_put_kv_cstr(out, "Address", net_addr_text_port(&s->rpc, text));
+	mp_put_kv_uint(out, "Life", s->life);
+}
+
+static void
 tell(struct bootstrap *b)
 {
 	struct buf args = BUF_INIT(SERVERS_BYTES_MAX);
@@ -179,7 +194,7 @@ tell(struct bootstrap *b)
 	mp_put_cstr(&args, "Servers");
 	mp_put_array(&args, (uint32_t)b->plan.count);
 	for (size_t i = 0; i < b->plan.count; i++)
-		raft_peers_put(&args, b->plan.at[i].id, &b->plan.at[i].rpc);
+		server_put(&args, &b->plan.at[i]);
 	b->tell = ipc_call(daemon_peer(b->c->daemon, "raftd"), "Raft.Bootstrap", buf_bytes(&args), NULL, on_told, b);
 	buf_free(&args);
 }
@@ -222,10 +237,15 @@ on_asked(void *ctx, const struct rpc_result *result)
 		    "Failed to confirm peer status for server (will retry).: server=%s nextRetry=%gs error=%s",
 		    net_addr_text_port(&b->plan.at[b->asked].rpc, text), pause_s, log_quote_bytes(result->error));
 		timer_set(b, pause_s);
-	} else if (has_peers(b, result->body)) {
+	} else if (!b->peers_known && has_peers(b, result->body)) {
 		halt(b, STEP_OVER);
+	} else if (!b->peers_known) {
+		b->peers_known = true; /* none; and which life has its log? */
+		ask_next(b);
 	} else {
+		b->plan.at[b->asked].life = mp_find_uint(result->body, "Life");
 		b->failures = 0;
+		b->peers_known = false;
 		b->asked++;
 		ask_next(b);
 	}
@@ -256,8 +276,8 @@ ask_next(struct bootstrap *b)
 	}
 	mp_put_map(&args, 1);
 	mp_put_kv_cstr(&args, "Datacenter", b->c->datacenter);
-	b->ask = rpcpool_call(
-	    remote_pool(b->c->remote), &b->plan.at[b->asked].rpc, "Status.Peers", buf_bytes(&args), false, on_asked, b);
+	b->ask = rpcpool_call(remote_pool(b->c->remote), &b->plan.at[b->asked].rpc,
+	    b->peers_known ? "Status.RaftStats" : "Status.Peers", buf_bytes(&args), false, on_asked, b);
 	buf_free(&args);
 	if (b->ask == NULL)
 		timer_set(b, ASK_AGAIN_S);
@@ -268,6 +288,7 @@ ask_all(struct bootstrap *b)
 {
 	b->asked = 0;
 	b->failures = 0;
+	b->peers_known = false;
 	ask_next(b);
 }
 

@@ -17,6 +17,7 @@
 struct bootstrap_server {
 	char id[UUID_TEXT_SIZE];
 	union net_addr rpc;
+	uint64_t life; /* of its raftd's log, once it was asked; 0: not known */
 };
 
 /* Who would begin the cluster, in the order of the node IDs. */

@@ -592,10 +592,11 @@ handle_later(struct ipc_stream *stream, struct bytes args, void *ctx)
 const struct ipc_method serve_methods[] = {ENDPOINTS_READ(ENDPOINT_ROW) ENDPOINTS_WRITE(ENDPOINT_ROW) ENDPOINTS_LEADER(
 					       LEADER_ROW) LATER_METHODS(LATER_ROW){"Status.Ping", handle_ping},
     {"Status.Leader", stats_status_leader}, {"Status.Peers", stats_status_peers},
-    {"Catalog.ListDatacenters", stats_list_datacenters}, {"Coordinate.ListDatacenters", pools_list_datacenters},
-    {"Internal.EventFire", pools_event_fire}, {"Internal.KeyringOperation", pools_keyring_operation},
-    {"Subscribe", handle_subscribe}, {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page},
-    {"Store.Ping", handle_store_ping}, {"Store.Snapshot", handle_snapshot}, {"Catalogd.LeaveBegin", leave_handle_begin},
+    {"Status.RaftStats", stats_raft_stats}, {"Catalog.ListDatacenters", stats_list_datacenters},
+    {"Coordinate.ListDatacenters", pools_list_datacenters}, {"Internal.EventFire", pools_event_fire},
+    {"Internal.KeyringOperation", pools_keyring_operation}, {"Subscribe", handle_subscribe},
+    {"Catalogd.Stats", stats_handle}, {"Catalogd.Page", handle_page}, {"Store.Ping", handle_store_ping},
+    {"Store.Snapshot", handle_snapshot}, {"Catalogd.LeaveBegin", leave_handle_begin},
     {"Catalogd.LeaveEnd", leave_handle_end}};
 const size_t serve_method_count = COUNTOF(serve_methods);
 struct ipc_service serve_remote_service = {serve_methods, COUNTOF(serve_methods) - LOCAL_METHODS, NULL};

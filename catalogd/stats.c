@@ -115,6 +115,38 @@ stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx)
 	buf_free(&body);
 }
 
+/* ---- Status.RaftStats ---- */
+
+static void
+on_log_stats(void *ctx, const struct ipc_answer *answer)
+{
+	struct neighbour_asker asker = neighbour_end(ctx);
+	struct buf body = BUF_INIT(4096);
+
+	if (answer->status != IPC_OK) {
+		neighbour_fail(asker.stream, answer, "");
+		return;
+	}
+	mp_put_map(&body, 4);
+	mp_put_kv_str(&body, "LastContact", mp_find_str(answer->body, "LastContact"));
+	mp_put_kv_uint(&body, "LastTerm", mp_find_uint(answer->body, "LastTerm"));
+	mp_put_kv_uint(&body, "LastIndex", mp_find_uint(answer->body, "LastIndex"));
+	mp_put_kv_uint(&body, "Life", mp_find_uint(answer->body, "Life"));
+	ipc_reply(asker.stream, buf_bytes(&body));
+	buf_free(&body);
+}
+
+void
+stats_raft_stats(struct ipc_stream *s, struct bytes args, void *ctx)
+{
+	struct catalogd *c = daemon_state(ctx);
+
+	if (c->server)
+		raftd_ask(c, s, "Raft.Peers", on_log_stats);
+	else
+		remote_request(c->remote, s, args, true);
+}
+
 /* ---- Catalogd.Stats ---- */
 
 static void

@@ -11,6 +11,8 @@ void stats_handle(struct ipc_stream *s, struct bytes args, void *ctx);
 /* Status.Leader: text, empty without a leader. Status.Peers: [text]. */
 void stats_status_leader(struct ipc_stream *s, struct bytes args, void *ctx);
 void stats_status_peers(struct ipc_stream *s, struct bytes args, void *ctx);
+/* Status.RaftStats: {LastContact, LastTerm, LastIndex} of this server's log, and its Life. */
+void stats_raft_stats(struct ipc_stream *s, struct bytes args, void *ctx);
 /* Catalog.ListDatacenters: [text], ours first. */
 void stats_list_datacenters(struct ipc_stream *s, struct bytes args, void *ctx);
 

@@ -3,7 +3,7 @@
  *
  * A message is one version byte, then fixed fields, all big-endian:
  *	type (1) flags (1) from (16) to (16) term (8) index (8) log term (8) hint index (8) hint term (8) commit (8)
- *	round (8) lease in ns (8) entries (4) runs (4) offset (8) size (8) bytes (4)
+ *	round (8) lease in ns (8) life (8) entries (4) runs (4) offset (8) size (8) bytes (4)
  * and then, APPEND: for each run: first (8) term (8), for each entry: type (1) bytes (4) data; SNAPSHOT: bytes of meta data (4) meta data, the
  * chunk. Fields that a type does not use are 0.
  */
@@ -18,8 +18,8 @@
 #include "mp.h"
 #include "wal.h"
 
-#define MESSAGE_VERSION 3
-#define MESSAGE_HEAD_BYTES 127u
+#define MESSAGE_VERSION 4
+#define MESSAGE_HEAD_BYTES 135u
 #define MESSAGE_REJECT 1u
 #define MESSAGE_TRANSFER 2u
 #define RUN_BYTES 16u
@@ -89,10 +89,12 @@ configuration_encode(const struct configuration *c, struct buf *out)
 	mp_put_cstr(out, "Servers");
 	mp_put_array(out, (uint32_t)c->count);
 	for (size_t i = 0; i < c->count; i++) {
-		mp_put_map(out, 3);
+		mp_put_map(out, c->members[i].life != 0 ? 4 : 3);
 		mp_put_kv_uint(out, "Suffrage", c->members[i].voter ? 0 : 1);
 		mp_put_kv_cstr(out, "ID", raft_id_format(c->members[i].id, id));
 		mp_put_kv_cstr(out, "Address", c->members[i].address);
+		if (c->members[i].life != 0)
+			mp_put_kv_uint(out, "Life", c->members[i].life);
 	}
 	if (tagged)
 		mp_put_kv_cstr(out, "Cluster", raft_id_format(c->cluster, id));
@@ -123,6 +125,7 @@ configuration_decode(struct bytes data, struct configuration *out)
 		    configuration_find(out, m->id) != NULL)
 			return -1;
 		m->voter = mp_find_uint(server, "Suffrage") == 0;
+		m->life = mp_find_uint(server, "Life");
 		out->count++;
 	}
 	return mp_ok(&servers) ? 0 : -1;
@@ -155,7 +158,7 @@ configuration_members(const struct configuration *c, uint64_t index, struct raft
 {
 	*out = (struct raft_configuration){.index = index, .count = c->count};
 	for (size_t i = 0; i < c->count; i++)
-		out->members[i] = (struct raft_member){c->members[i].id, c->members[i].voter};
+		out->members[i] = (struct raft_member){c->members[i].id, c->members[i].voter, c->members[i].life};
 }
 
 /* ---- messages ---- */
@@ -183,6 +186,7 @@ head_put(struct buf *out, const struct raft_message *m)
 	buf_put_be64(out, m->commit);
 	buf_put_be64(out, m->round);
 	buf_put_be64(out, m->lease_ns);
+	buf_put_be64(out, m->life);
 	buf_put_be32(out, m->entries);
 	buf_put_be32(out, m->run_count);
 	buf_put_be64(out, m->offset);
@@ -327,11 +331,12 @@ message_decode(struct bytes data, struct message_in *out)
 	m->commit = be64_at(p + 75);
 	m->round = be64_at(p + 83);
 	m->lease_ns = be64_at(p + 91);
-	m->entries = be32_at(p + 99);
-	m->run_count = be32_at(p + 103);
-	m->offset = be64_at(p + 107);
-	m->size = be64_at(p + 115);
-	m->bytes = be32_at(p + 123);
+	m->life = be64_at(p + 99);
+	m->entries = be32_at(p + 107);
+	m->run_count = be32_at(p + 111);
+	m->offset = be64_at(p + 115);
+	m->size = be64_at(p + 123);
+	m->bytes = be32_at(p + 131);
 	if (body_decode(p + MESSAGE_HEAD_BYTES, data.size - MESSAGE_HEAD_BYTES, out) == -1) {
 		message_in_free(out);
 		return -1;

@@ -19,6 +19,7 @@ struct member {
 	struct raft_id id;
 	char address[MEMBER_ADDRESS_MAX]; /* host:port, a hint: a member is its ID */
 	bool voter;
+	uint64_t life; /* of a voter: to whom the vote was given (raft.h) */
 };
 
 /* The content of an entry of type WAL_CONFIGURATION. */
@@ -36,7 +37,7 @@ char *raft_id_format(struct raft_id id, char out[UUID_TEXT_SIZE]);
 void raft_id_to_bytes(struct raft_id id, uint8_t out[16]);
 struct raft_id raft_id_from_bytes(const uint8_t bytes[16]);
 
-/* msgpack {Servers: [{Suffrage, ID, Address}], Cluster}, Suffrage 0: voter, 1: not. */
+/* msgpack {Servers: [{Suffrage, ID, Address, Life (0: left out)}], Cluster}, Suffrage 0: voter, 1: not. */
 void configuration_encode(const struct configuration *c, struct buf *out);
 /* -1: not a configuration. */
 MUST_USE int configuration_decode(struct bytes data, struct configuration *out);

@@ -95,6 +95,8 @@ uint64_t node_last_index(const struct node *n);
 uint64_t node_last_term(const struct node *n);
 const char *node_id(const struct node *n);
 const char *node_log_id(const struct node *n); /* UUID text */
+/* Of the log (raft.h); 0: this server began with its cluster. */
+uint64_t node_life(const struct node *n);
 /* The newest configuration of the log; own address as it is now. */
 const struct configuration *node_configuration(const struct node *n);
 uint64_t node_configuration_index(const struct node *n);
@@ -115,8 +117,8 @@ uint64_t node_silence_ms(const struct node *n);
 MUST_USE int node_contact_fd(const struct node *n);
 
 /*
- * The log's first entry, in a server that belongs to no cluster: these are its voters, this server among them. Each of them may be told the same.
- * -1: error says why not.
+ * The log's first entry, in a server that belongs to no cluster: these are its voters, this server among them. With the lives of the others it is
+ * enough to tell one of them; without, each has to be told, the same. -1: error says why not.
  */
 MUST_USE int node_bootstrap(struct node *n, const struct configuration *voters, char error[NODE_ERROR_MAX]);
 
@@ -124,10 +126,13 @@ enum node_change { NODE_ADD_VOTER, NODE_ADD_NONVOTER, NODE_PROMOTE, NODE_DEMOTE,
 const char *node_change_name(enum node_change change); /* "AddVoter" ... */
 enum node_changing {
 	NODE_CHANGE_DONE,    /* *index: of the entry, to be committed; 0: it is so already */
-	NODE_CHANGE_WAIT,    /* not yet: something else is under way; ask again in a later turn */
+	NODE_CHANGE_WAIT,    /* not yet, error says why; ask again in a later turn */
 	NODE_CHANGE_REFUSED, /* error says why */
 };
-/* member: its ID; address where it is added (or has another one now). */
+/*
+ * member: its ID; address where it is added (or has another one now). A vote is given to a member that has been heard of: one that is no member is
+ * added without first.
+ */
 MUST_USE enum node_changing node_change(
     struct node *n, enum node_change change, const struct member *member, uint64_t *index, char error[NODE_ERROR_MAX]);
 /* Nobody asks again for a change that had to wait. */

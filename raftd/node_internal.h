@@ -51,7 +51,8 @@ struct node {
 	/* Those that the core has, ascending by index; none: this server belongs to no cluster. */
 	struct node_configuration *configurations;
 	size_t configuration_count;
-	bool fresh; /* the log was made in this start */
+	bool fresh;    /* the log was made in this start */
+	uint64_t life; /* of the log (raft.h) */
 	int64_t tick_ns;
 	bool served;           /* somebody is there who applies */
 	uint32_t silent_ticks; /* since it answered; counted while there are other voters */
@@ -162,6 +163,13 @@ void node_install_turn(struct node *n);
 /* Proposes this configuration: as node_change. */
 MUST_USE enum node_changing node_configuration_propose(
     struct node *n, const struct configuration *c, uint64_t *index, char error[NODE_ERROR_MAX]);
+
+/* ---- node_life.c ---- */
+
+/* After the log is open: n->life. -1: logged. */
+MUST_USE int node_life_open(struct node *n);
+/* This server began with the cluster, or an operator says that it goes on as what it was: it has no life of its own. -1: errno. */
+MUST_USE int node_life_drop(struct node *n);
 
 /* ---- node_recover.c ---- */
 

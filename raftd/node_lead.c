@@ -53,7 +53,7 @@ node_successor(const struct node *n)
 
 	for (size_t i = 0; i < c->count; i++)
 		if (!raft_id_equal(c->members[i].id, n->self) && raft_progress(n->raft, c->members[i].id, &p) &&
-		    p.voter && p.heard_ticks < ELECTION_TICKS && p.match >= best.match) {
+		    p.voter && !p.blank && p.heard_ticks < ELECTION_TICKS && p.match >= best.match) {
 			best = p;
 			id = c->members[i].id;
 		}

@@ -5,7 +5,7 @@
  * the order of requests in one place.
  *
  * The first entry of a cluster is the same on each server that begins with it: members in the order of their IDs, and a tag made of
- * these. So servers that were told the same list have the same log, and those that were told different ones refuse each other.
+ * these and their lives. So servers that were told the same list have the same log, and those that were told different ones refuse each other.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -45,11 +45,16 @@ member_compare(const void *a, const void *b)
 static struct raft_id
 cluster_of(const struct configuration *c)
 {
-	uint8_t ids[RAFT_MEMBERS_MAX * 16] = {0}, digest[SHA256_BYTES];
+	struct buf text = BUF_INIT(RAFT_MEMBERS_MAX * 24);
+	uint8_t digest[SHA256_BYTES];
 
-	for (size_t i = 0; i < c->count; i++)
-		raft_id_to_bytes(c->members[i].id, ids + 16 * i);
-	sha256(bytes_of(ids, 16 * c->count), digest);
+	for (size_t i = 0; i < c->count; i++) {
+		buf_put_be64(&text, c->members[i].id.high);
+		buf_put_be64(&text, c->members[i].id.low);
+		buf_put_be64(&text, c->members[i].life);
+	}
+	sha256(buf_bytes(&text), digest);
+	buf_free(&text);
 	return raft_id_from_bytes(digest);
 }
 
@@ -64,6 +69,21 @@ voters_check(const struct node *n, const struct configuration *c, char error[NOD
 		if (configuration_find(c, c->members[i].id) != &c->members[i])
 			return refused(error, "server %s is named twice", raft_id_format(c->members[i].id, id));
 	return 0;
+}
+
+/* All vote. Where the others' lives are known they have their votes by these, and so has this server. */
+static void
+lives_set(const struct node *n, struct configuration *c)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < c->count; i++)
+		known |= c->members[i].life != 0 && !raft_id_equal(c->members[i].id, n->self);
+	for (size_t i = 0; i < c->count; i++) {
+		c->members[i].voter = true;
+		if (raft_id_equal(c->members[i].id, n->self))
+			c->members[i].life = known ? n->life : 0;
+	}
 }
 
 int
@@ -81,8 +101,7 @@ node_bootstrap(struct node *n, const struct configuration *voters, char error[NO
 	if (wal_needs_sync(n->wal) || (n->syncer != NULL && syncer_busy(n->syncer)))
 		return refused(error, "the log is being written, try again");
 	qsort(first.members, first.count, sizeof *first.members, member_compare);
-	for (size_t i = 0; i < first.count; i++)
-		first.members[i].voter = true;
+	lives_set(n, &first);
 	first.cluster = cluster_of(&first);
 	if (node_bootstrap_write(n, &first) == -1) {
 		if (!node_is_space_error(errno))
@@ -110,6 +129,30 @@ node_change_name(enum node_change change)
 	return names[change];
 }
 
+/* A vote is given to a life, and stays with it. */
+static void
+vote_give(struct member *m, uint64_t life)
+{
+	if (!m->voter)
+		m->life = life;
+	m->voter = true;
+}
+
+/* Member is to get a vote, and has not said yet who it is. */
+static bool
+is_unheard(const struct node *n, enum node_change change, struct member *member)
+{
+	const struct member *m = configuration_find(node_configuration(n), member->id);
+	struct raft_progress p;
+
+	if ((change != NODE_PROMOTE && change != NODE_ADD_VOTER) || m == NULL || m->voter)
+		return false;
+	if (!raft_progress(n->raft, member->id, &p) || !p.heard)
+		return true;
+	member->life = p.life;
+	return false;
+}
+
 /* What the configuration would be. *same: no other than it is. -1: it can not be, error says why. */
 static int
 change_make(const struct node *n, enum node_change change, const struct member *member, struct configuration *c,
@@ -125,6 +168,8 @@ change_make(const struct node *n, enum node_change change, const struct member *
 	switch (change) {
 	case NODE_ADD_VOTER:
 	case NODE_ADD_NONVOTER:
+		if (change == NODE_ADD_VOTER && i == c->count)
+			return refused(error, "server %s is to be added without a vote first", id);
 		if (member->address[0] == '\0')
 			return refused(error, "server %s has no address", id);
 		for (size_t k = 0; k < c->count; k++)
@@ -134,21 +179,28 @@ change_make(const struct node *n, enum node_change change, const struct member *
 			if (c->count == RAFT_MEMBERS_MAX)
 				return refused(error, "there are %d servers already", RAFT_MEMBERS_MAX);
 			c->members[c->count++] = *member;
-			c->members[i].voter = change == NODE_ADD_VOTER;
+			c->members[i].voter = false;
+			c->members[i].life = 0;
 			return 0;
 		}
 		/* a voter stays one: taking its vote is another request */
 		*same = strcmp(c->members[i].address, member->address) == 0 &&
 			(c->members[i].voter || change == NODE_ADD_NONVOTER);
 		memcpy(c->members[i].address, member->address, sizeof c->members[i].address);
-		c->members[i].voter |= change == NODE_ADD_VOTER;
+		if (change == NODE_ADD_VOTER)
+			vote_give(&c->members[i], member->life);
 		return 0;
 	case NODE_PROMOTE:
 	case NODE_DEMOTE:
 		if (i == c->count)
 			return refused(error, "server %s is not a member of the cluster", id);
 		*same = c->members[i].voter == (change == NODE_PROMOTE);
-		c->members[i].voter = change == NODE_PROMOTE;
+		if (change == NODE_PROMOTE)
+			vote_give(&c->members[i], member->life);
+		else {
+			c->members[i].voter = false;
+			c->members[i].life = 0;
+		}
 		return 0;
 	case NODE_REMOVE:
 		*same = i == c->count;
@@ -238,6 +290,7 @@ node_change(
     struct node *n, enum node_change change, const struct member *member, uint64_t *index, char error[NODE_ERROR_MAX])
 {
 	struct configuration c = *node_configuration(n);
+	struct member whom = *member;
 	enum node_changing result;
 	bool same, alone, moved;
 
@@ -246,10 +299,15 @@ node_change(
 		(void)refused(error, "not leader");
 		return NODE_CHANGE_REFUSED;
 	}
+	(void)refused(error, "another change of the configuration is not committed yet");
 	if (node_configuration_index(n) > raft_commit(n->raft))
 		return NODE_CHANGE_WAIT;
 	moved = addresses_refresh(n, &c);
-	if (change_make(n, change, member, &c, &same, error) == -1)
+	if (is_unheard(n, change, &whom)) {
+		(void)refused(error, "the server has not been heard of yet");
+		return NODE_CHANGE_WAIT;
+	}
+	if (change_make(n, change, &whom, &c, &same, error) == -1)
 		return NODE_CHANGE_REFUSED;
 	if (same && !moved)
 		return NODE_CHANGE_DONE;

@@ -224,6 +224,8 @@ node_bootstrap_write(struct node *n, const struct configuration *first)
 	struct buf data = BUF_INIT(64 * 1024);
 	int result;
 
+	if (configuration_find(first, n->self)->life == 0 && node_life_drop(n) == -1)
+		return -1;
 	configuration_encode(first, &data);
 	wal_batch_begin(n->wal, 1, nobody);
 	wal_batch_entry(n->wal, 1, 1, WAL_CONFIGURATION, buf_bytes(&data));
@@ -285,6 +287,7 @@ node_raft_start(struct node *n)
 	    .log = wal_terms(n->wal),
 	    .commit = node_snapshot_index(n),
 	    .fresh = n->fresh,
+	    .life = n->life,
 	};
 
 	for (size_t i = 0; i < n->configuration_count; i++)
@@ -361,6 +364,8 @@ recover(struct node *n, const struct conf *conf)
 	raft_id_format(raft_id_from_bytes(wal_id(n->wal)), n->log_id);
 	if (wal_torn(n->wal) != NULL)
 		log_warnx(MODULE, "the end of the log was cut off, it was never acknowledged: %s", wal_torn(n->wal));
+	if (node_life_open(n) == -1)
+		return -1;
 	if (bootstraps && wal_terms(n->wal)->last == 0 && wal_term(n->wal) == 0 && bootstrap(n) == -1)
 		return -1;
 	if ((!n->dev && node_recover_open(n) == -1) || configurations_recover(n) == -1)

@@ -144,7 +144,10 @@ peers_take(struct node *n, struct bytes text)
 	mp_put_kv_uint(&data, "Term", terms_last_term(log));
 	mp_put_cstr(&data, "Configuration");
 	configuration_encode(&c, &data);
-	result = replace_file(n->raft_dir, RECOVERY_NAME, buf_bytes(&data), 0600, true);
+	/* the file gives votes to servers as they are, this one among them */
+	result = node_life_drop(n);
+	if (result == 0)
+		result = replace_file(n->raft_dir, RECOVERY_NAME, buf_bytes(&data), 0600, true);
 	buf_free(&data);
 	if (result == -1 || file_remove(n->raft_dir, PEERS_NAME) == -1) {
 		log_error(MODULE, "recovery failed: path=%s", log_quote(n->raft_path));

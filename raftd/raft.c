@@ -50,6 +50,13 @@ queue_pop(struct queue *q)
 	q->count--;
 }
 
+static bool
+is_reply(const struct raft_message *m)
+{
+	return m->type == RAFT_VOTE_REPLY || m->type == RAFT_PRE_VOTE_REPLY || m->type == RAFT_APPEND_REPLY ||
+	       m->type == RAFT_SNAPSHOT_REPLY;
+}
+
 void
 raft_send_now(struct raft *r, struct raft_message *m)
 {
@@ -68,6 +75,8 @@ raft_send_durable(struct raft *r, struct raft_message *m)
 	    (PLANTED(OWN_VOTE_UNSAVED) && m->type == RAFT_VOTE) ||
 	    (PLANTED(ENTRIES_UNSAVED) && m->type == RAFT_APPEND_REPLY))
 		save = 0;
+	if (is_reply(m))
+		m->life = r->life;
 	m->from = r->self;
 	m->term = r->hard.term;
 	queue_put(&r->held, m, save);
@@ -146,6 +155,7 @@ votes_ask(struct raft *r, enum raft_message_type type, bool transfer, bool own)
 			raft_send_durable(r, &(struct raft_message){.type = type,
 						 .to = p->id,
 						 .transfer = transfer,
+						 .life = p->due,
 						 .index = r->log.last,
 						 .log_term = terms_last_term(&r->log)});
 	}
@@ -202,13 +212,20 @@ become_leader(struct raft *r)
 
 /* ---- messages in ---- */
 
+/* The candidate counts on the voter that we are, not on one that we were before our log was lost. */
+static bool
+is_meant(const struct raft *r, const struct raft_message *m)
+{
+	return r->life == 0 || m->life == r->life || PLANTED(BLANK_VOTES);
+}
+
 static void
 step_vote(struct raft *r, const struct raft_message *m)
 {
 	uint64_t last_term = terms_last_term(&r->log);
 	bool current = m->log_term > last_term || (m->log_term == last_term && m->index >= r->log.last);
 	bool free = raft_id_is_none(r->hard.vote) || raft_id_equal(r->hard.vote, m->from);
-	bool grant = (current || PLANTED(VOTE_FOR_SHORT_LOG)) && (free || PLANTED(VOTE_TWICE));
+	bool grant = (current || PLANTED(VOTE_FOR_SHORT_LOG)) && (free || PLANTED(VOTE_TWICE)) && is_meant(r, m);
 
 	if (grant) {
 		if (raft_id_is_none(r->hard.vote)) {
@@ -242,7 +259,8 @@ step_pre_vote(struct raft *r, const struct raft_message *m)
 	bool led = r->role == RAFT_LEADER || (!raft_id_is_none(r->leader) && r->elapsed < r->election_ticks);
 
 	raft_send_durable(
-	    r, &(struct raft_message){.type = RAFT_PRE_VOTE_REPLY, .to = m->from, .reject = !current || led});
+	    r, &(struct raft_message){
+		   .type = RAFT_PRE_VOTE_REPLY, .to = m->from, .reject = !current || led || !is_meant(r, m)});
 }
 
 static void
@@ -534,6 +552,7 @@ raft_new(const struct raft_params *params)
 	if (params->election_ticks == 0 || params->heartbeat_ticks == 0)
 		panic("raft: impossible parameters");
 	r->self = params->self;
+	r->life = params->life;
 	r->inflight_max = params->inflight_max == 0 ? INFLIGHT_DEFAULT : params->inflight_max;
 	r->entries_max =
 	    params->entries_max == 0 ? RAFT_APPEND_ENTRIES_MAX : MIN(params->entries_max, RAFT_APPEND_ENTRIES_MAX);

@@ -31,6 +31,12 @@
  * configuration is not (Ongaro's correction of 2015): so all configurations in a log but its last are committed. Who is not a voter
  * does not stand, but for a server that the latest, not yet committed configuration removes: without its log there might be no leader.
  *
+ * Lives: a voter that has lost its log has forgotten whom it voted for and what it acknowledged; as the voter that it was it is as good as dead. So
+ * each server whose log began empty has a life, a random number that goes with the log, and has a vote only where the configuration gives
+ * it to that life (0: a server that began together with the cluster). Who asks for a vote says which life it counts on, and
+ * another one refuses; an answer says whose it is, and that of another life counts for nothing. Such a voter gets its vote back as a
+ * new server would: the others, a majority without it, take the vote, and give one to its present life.
+ *
  * Snapshots: a follower that needs entries before the log's base gets the leader's newest snapshot in chunks, in order; what got
  * lost is sent again after half an election's time. A transfer belongs to one leader's term.
  *
@@ -73,6 +79,7 @@ raft_id_is_none(struct raft_id id)
 struct raft_member {
 	struct raft_id id;
 	bool voter;
+	uint64_t life; /* of a voter: to whom the vote was given; 0: to the one that began with the cluster */
 };
 
 /* Who belongs to the cluster from entry index on (0: from before the log's beginning). */
@@ -117,8 +124,9 @@ struct raft_message {
 	uint64_t
 	    round; /* APPEND, SNAPSHOT: when it was sent, by the leader's clock; their replies: the same, or a later one that was heard */
 	uint64_t lease_ns; /* APPEND, SNAPSHOT: no vote for anybody for so long */
-	bool reject;       /* replies */
-	bool transfer;     /* VOTE: the leader wants it, its lease is given up */
+	uint64_t life; /* VOTE, PRE_VOTE: the receiver's, by the sender's configuration. Replies: the sender's own */
+	bool reject;   /* replies */
+	bool transfer; /* VOTE: the leader wants it, its lease is given up */
 	/* APPEND: number of entries and their terms, in runs (first: index). runs points into raft's or the caller's memory and is valid until the next call. */
 	uint32_t entries;
 	const struct terms_run *runs;
@@ -173,6 +181,7 @@ struct raft_params {
 	const struct terms *log;
 	uint64_t commit; /* what is known to be committed (a snapshot's index); at least the log's base is */
 	bool fresh;      /* this server never ran before: it has promised nothing */
+	uint64_t life;   /* of this server's log; 0: it began with the cluster */
 };
 
 struct raft;
@@ -209,8 +218,8 @@ enum raft_change {
 	RAFT_CHANGE_NOT_LEADER, /* or handing over, or removed */
 	RAFT_CHANGE_NOT_READY,  /* no entry of this term is committed yet */
 	RAFT_CHANGE_PENDING,    /* the latest configuration is not committed yet */
-	RAFT_CHANGE_TOO_MUCH,   /* more than one voter differs, none is left, or a member stands in it twice */
-	RAFT_CHANGE_FULL,       /* more than RAFT_MEMBERS_MAX */
+	RAFT_CHANGE_TOO_MUCH, /* more than one voter differs (in its life, too), none is left, or a member stands in it twice */
+	RAFT_CHANGE_FULL, /* more than RAFT_MEMBERS_MAX */
 };
 /*
  * The leader appends this configuration (its index is not looked at): index of the entry, of type configuration, which the shell
@@ -317,6 +326,9 @@ struct raft_progress {
 	bool voter;
 	uint64_t match, next;                    /* durable there up to; the next entry to be sent */
 	uint32_t heard_ticks;                    /* since it was last heard of (by this leader) */
+	bool heard;                              /* it has answered this leader: */
+	uint64_t life;                           /* as this one */
+	bool blank;                              /* a voter of another life: it counts for nothing */
 	uint64_t snapshot_offset, snapshot_size; /* RAFT_SENDING: kept there, of */
 };
 /* How far a member (self included) is. false: not leader, or not a member. */

@@ -40,7 +40,10 @@ struct sending {
 /* One member, as a candidate or a leader sees it. */
 struct progress {
 	struct raft_id id;
-	bool voter; /* of the latest configuration */
+	bool voter;    /* of the latest configuration */
+	uint64_t due;  /* the life that has the vote */
+	bool heard;    /* it has answered us, as leader: */
+	uint64_t life; /* as this one */
 	enum raft_progress_state state;
 	uint64_t match, next;
 	bool paused;          /* PROBE: the one is under way; SENDING: wait for the next heartbeat */
@@ -76,6 +79,7 @@ struct queue {
 
 struct raft {
 	struct raft_id self;
+	uint64_t life;
 	struct raft_configuration configurations[RAFT_CONFIGURATIONS_MAX]; /* ascending by index */
 	size_t configuration_count;                                        /* at least 1 */
 	/*
@@ -188,6 +192,8 @@ void members_take(struct raft *r, const struct raft_message *m, uint64_t first);
 void members_install(struct raft *r, uint64_t index, const struct raft_configuration *configuration, bool tail_kept);
 /* What is known to be committed has grown. */
 void members_trim(struct raft *r);
+/* A voter that is another one now than the one that the vote was given to. */
+bool members_blank(const struct raft *r, const struct progress *p);
 /* We are the only voter: nobody else's word is needed. */
 bool members_alone(const struct raft *r);
 /* By configuration. */

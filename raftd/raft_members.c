@@ -46,6 +46,30 @@ votes_in(const struct raft_configuration *c, struct raft_id id)
 	return m != NULL && m->voter;
 }
 
+/* The same, in the same life. */
+static bool
+votes_likewise(const struct raft_configuration *c, const struct raft_member *voter)
+{
+	const struct raft_member *m = member_in(c, voter->id);
+
+	return m != NULL && m->voter && m->life == voter->life;
+}
+
+/* A server of this life may use the vote that was given to that one. */
+static bool
+life_is(uint64_t life, uint64_t due)
+{
+	return life == 0 || life == due || PLANTED(BLANK_VOTES);
+}
+
+bool
+members_blank(const struct raft *r, const struct progress *p)
+{
+	if (p == r->own)
+		return p->voter && !life_is(r->life, p->due);
+	return p->voter && p->heard && !life_is(p->life, p->due);
+}
+
 /* Each member once, somebody votes. */
 static bool
 is_sane(const struct raft_configuration *c)
@@ -169,6 +193,7 @@ progress_take(struct raft *r, struct progress *to, size_t count, const struct ra
 			old->inflight = NULL;
 		} else
 			replicate_reset(r, &to[count]);
+		to[count].due = c->members[i].life;
 		to[count++].voter = current && c->members[i].voter;
 	}
 	return count;
@@ -235,7 +260,7 @@ members_quorum(const struct raft *r, uint64_t (*value)(const struct raft *r, con
 		const struct progress *p = &r->members[i];
 
 		if (p->voter || PLANTED(NON_VOTER_COUNTED) || (PLANTED(COUNTED_AFTER_REMOVAL) && p == r->own))
-			r->values[count++] = value(r, p);
+			r->values[count++] = members_blank(r, p) ? 0 : value(r, p);
 	}
 	if (r->voter_count == 0 || count <= r->voter_count / 2)
 		return 0;
@@ -259,9 +284,10 @@ bool
 members_may_stand(const struct raft *r)
 {
 	if (r->own != NULL && r->own->voter)
-		return true;
+		return !members_blank(r, r->own);
 	/* the only one who has the entry that removes it may be the only one who can be elected (dissertation, figure 4.6) */
-	return members_pending(r) && r->configuration_count > 1 && votes_in(latest(r) - 1, r->self);
+	return members_pending(r) && r->configuration_count > 1 && votes_in(latest(r) - 1, r->self) &&
+	       life_is(r->life, member_in(latest(r) - 1, r->self)->life);
 }
 
 bool
@@ -290,9 +316,9 @@ voters_differ(const struct raft_configuration *a, const struct raft_configuratio
 	size_t count = 0;
 
 	for (size_t i = 0; i < a->count; i++)
-		count += a->members[i].voter && !votes_in(b, a->members[i].id);
+		count += a->members[i].voter && !votes_likewise(b, &a->members[i]);
 	for (size_t i = 0; i < b->count; i++)
-		count += b->members[i].voter && !votes_in(a, b->members[i].id);
+		count += b->members[i].voter && !votes_likewise(a, &b->members[i]);
 	return count;
 }
 

@@ -34,6 +34,8 @@ replicate_reset(const struct raft *r, struct progress *p)
 	p->match = 0;
 	p->heard_ticks = 0;
 	p->round = 0;
+	p->heard = false;
+	p->life = 0;
 }
 
 /* ---- commits ---- */
@@ -245,7 +247,8 @@ raft_transfer(struct raft *r, struct raft_id to)
 {
 	const struct progress *p = members_find(r, to);
 
-	if (r->role != RAFT_LEADER || p == NULL || p == r->own || !p->voter || raft_transferring(r))
+	if (r->role != RAFT_LEADER || p == NULL || p == r->own || !p->voter || members_blank(r, p) ||
+	    raft_transferring(r))
 		return false;
 	r->transferee = to;
 	r->transfer_elapsed = 0;
@@ -274,6 +277,11 @@ answer_take(struct raft *r, const struct raft_message *m)
 		r->refused++;
 		return NULL;
 	}
+	/* one that has begun anew has nothing of what it said before */
+	if (p->heard && p->life != m->life && !PLANTED(BLANK_VOTES))
+		replicate_reset(r, p);
+	p->heard = true;
+	p->life = m->life;
 	p->heard_ticks = 0;
 	p->round = MAX(p->round, PLANTED(LEASE_FROM_ANSWER) ? r->now : m->round);
 	return p;
@@ -433,6 +441,9 @@ raft_progress(const struct raft *r, struct raft_id id, struct raft_progress *out
 	    .match = own ? r->stable : p->match,
 	    .next = own ? r->log.last + 1 : p->next,
 	    .heard_ticks = own ? 0 : p->heard_ticks,
+	    .heard = own || p->heard,
+	    .life = own ? r->life : p->life,
+	    .blank = members_blank(r, p),
 	};
 	if (!own && p->state == RAFT_SENDING) {
 		out->snapshot_offset = p->sending.kept;

@@ -519,6 +519,7 @@ progress_put(struct serve *s, const struct raft_progress *p)
 	mp_put_kv_uint(&s->out, "SilentMs", node_ticks_ms(s->node, p->heard_ticks));
 	mp_put_kv_uint(&s->out, "SnapshotOffset", p->snapshot_offset);
 	mp_put_kv_uint(&s->out, "LastTerm", node_term_at(s->node, p->match));
+	mp_put_kv_bool(&s->out, "Blank", p->blank);
 }
 
 static void
@@ -527,11 +528,11 @@ handle_peers(struct ipc_stream *stream, struct bytes args, void *ctx)
 	struct serve *s = serve_of(ctx);
 	const struct configuration *configuration = node_configuration(s->node);
 	struct node_status status = node_status(s->node);
-	char id[UUID_TEXT_SIZE];
+	char id[UUID_TEXT_SIZE], contact[DURATION_TEXT_MAX];
 
 	(void)args;
 	buf_clear(&s->out);
-	mp_put_map(&s->out, 6);
+	mp_put_map(&s->out, 8);
 	mp_put_cstr(&s->out, "Servers");
 	mp_put_array(&s->out, (uint32_t)configuration->count);
 	for (size_t i = 0; i < configuration->count; i++) {
@@ -539,7 +540,7 @@ handle_peers(struct ipc_stream *stream, struct bytes args, void *ctx)
 		struct raft_progress progress;
 		bool led = node_progress(s->node, m->id, &progress);
 
-		mp_put_map(&s->out, led ? 10 : 5);
+		mp_put_map(&s->out, led ? 11 : 5);
 		mp_put_kv_cstr(&s->out, "ID", raft_id_format(m->id, id));
 		mp_put_kv_cstr(&s->out, "Address", node_address_of(s->node, m->id));
 		mp_put_kv_cstr(&s->out, "Configured", m->address);
@@ -552,7 +553,9 @@ handle_peers(struct ipc_stream *stream, struct bytes args, void *ctx)
 	mp_put_kv_uint(&s->out, "CommittedIndex", node_configuration_committed_index(s->node));
 	mp_put_kv_uint(&s->out, "LastIndex", node_last_index(s->node));
 	mp_put_kv_uint(&s->out, "LastTerm", node_last_term(s->node));
+	mp_put_kv_cstr(&s->out, "LastContact", last_contact(s, contact));
 	mp_put_kv_uint(&s->out, "HeartbeatMs", node_heartbeat_ms(s->node));
+	mp_put_kv_uint(&s->out, "Life", node_life(s->node));
 	ipc_reply(stream, buf_bytes(&s->out));
 }
 

@@ -39,6 +39,7 @@ struct wait {
 	struct ipc_stream *stream;
 	enum node_change change;
 	struct member member;
+	bool promote; /* once it is added, it is to get a vote */
 	uint64_t index, term, round;
 	ev_tstamp deadline; /* of WAIT_TURN */
 };

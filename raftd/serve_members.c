@@ -99,6 +99,11 @@ change_try(struct serve *s, struct wait *w)
 {
 	char error[NODE_ERROR_MAX];
 
+	/* a vote is given to who has been heard of: first it is added without */
+	if (w->change == NODE_ADD_VOTER && configuration_find(node_configuration(s->node), w->member.id) == NULL) {
+		w->change = NODE_ADD_NONVOTER;
+		w->promote = true;
+	}
 	switch (node_change(s->node, w->change, &w->member, &w->index, error)) {
 	case NODE_CHANGE_DONE:
 		if (w->index == 0) {
@@ -111,7 +116,7 @@ change_try(struct serve *s, struct wait *w)
 	case NODE_CHANGE_WAIT:
 		if (ev_now(daemon_loop(s->daemon)) < w->deadline)
 			return WAITED_ON;
-		ipc_fail(w->stream, 503, "another change of the configuration is not committed yet, try again");
+		ipc_fail(w->stream, 503, "%s, try again", error);
 		return WAITED_DONE;
 	case NODE_CHANGE_REFUSED:
 		serve_refuse(s, w->stream, error);
@@ -121,11 +126,17 @@ change_try(struct serve *s, struct wait *w)
 }
 
 static enum waited
-commit_check(struct serve *s, const struct wait *w)
+commit_check(struct serve *s, struct wait *w)
 {
 	uint64_t term = node_term_at(s->node, w->index);
 
 	if (node_commit(s->node) >= w->index && (term == w->term || w->index < node_first_index(s->node))) {
+		if (w->promote) {
+			w->promote = false;
+			w->change = NODE_PROMOTE;
+			w->what = WAIT_TURN;
+			return WAITED_ON;
+		}
 		index_reply(s, w->stream, w->index);
 		return WAITED_DONE;
 	}
@@ -216,7 +227,7 @@ serve_of(void *ctx)
 	return daemon_state(ctx);
 }
 
-/* {ID, Address}; false: answered. */
+/* {ID, Address, Life}; false: answered. */
 static bool
 member_read(struct ipc_stream *stream, struct bytes args, struct member *out)
 {
@@ -231,6 +242,7 @@ member_read(struct ipc_stream *stream, struct bytes args, struct member *out)
 		ipc_fail(stream, 400, "Address is too long");
 		return false;
 	}
+	out->life = mp_find_uint(args, "Life");
 	return true;
 }
 

@@ -16,6 +16,7 @@ static const struct planted mistakes[] = {
     {SNAPSHOT_OVER_NEWER, "a snapshot is installed over newer committed entries", 0},
     {COMMIT_BY_CHUNK, "a snapshot's entries count as committed before it is installed", 0},
     {TAIL_UNCOMPARED, "the log behind a snapshot is kept though the snapshot's last entry is another one", 0},
+    {BLANK_VOTES, "a voter that has lost its log votes and counts on", 0},
 };
 
 int

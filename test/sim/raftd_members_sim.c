@@ -3,7 +3,7 @@
  *
  * Seven servers, of which some belong to the cluster. A disk is an array here (the log's code has raftd_raft_sim.c), so that
  * many more seeds run. A seed decides everything: delays, loss, doubling and reordering of messages, partitions, deaths, slow saves, pauses, clocks of
- * different speed, handing over, stalls, who joins and leaves, who takes a snapshot and how far its log is shortened.
+ * different speed, handing over, stalls, disks that are lost, who joins and leaves, who takes a snapshot and how far its log is shortened.
  *
  * Checked: election safety, leader completeness, state machine safety (also of installed snapshots), that no configuration but the last one
  * of a log is uncommitted, linearizable reads (by lease and by round), durability, and at the end liveness.
@@ -50,19 +50,29 @@ change_propose(struct sim *s, unsigned i)
 	struct raft_configuration c = *raft_configuration(v->raft);
 	unsigned which = (unsigned)below(s, SERVERS);
 	struct raft_member *m = member_find(&c, id_of(which));
-	uint64_t *total = &totals.joined;
+	uint64_t *total = &totals.joined, life = s->servers[which].life;
+	struct raft_progress progress;
 	enum raft_change why;
 	uint64_t index;
 
 	if (s->change_count == CHANGES_MAX || raft_log(v->raft)->last > ENTRIES_MAX - 64)
 		return;
-	if (m == NULL)
-		c.members[c.count++] = (struct raft_member){id_of(which), below(s, 4) == 0};
-	else if (!m->voter) {
+	for (size_t k = 0; below(s, 2) == 0 && k < c.count; k++)
+		if (raft_progress(v->raft, c.members[k].id, &progress) && progress.blank)
+			m = &c.members[k]; /* that is what a leader takes care of first */
+	if (m == NULL) {
+		bool voter = below(s, 4) == 0;
+
+		c.members[c.count++] = (struct raft_member){id_of(which), voter, voter ? life : 0};
+	} else if (!m->voter) {
+		if (!raft_progress(v->raft, m->id, &progress) || !progress.heard)
+			return;
 		m->voter = true;
+		m->life = progress.life;
 		total = &totals.promoted;
 	} else if (below(s, 2) == 0) {
 		m->voter = false;
+		m->life = 0;
 		total = &totals.demoted;
 	} else {
 		*m = c.members[--c.count];
@@ -240,6 +250,15 @@ check_end(const struct sim *s, uint64_t before, uint64_t promised)
 {
 	struct raft_configuration latest = {0};
 
+	/* a change that was under way when a disk was lost can make one loss too much: then nothing may go on, but nothing wrong may happen either */
+	for (unsigned i = 0; i < SERVERS; i++) {
+		unsigned voters, whole = whole_voters(s, raft_configuration(s->servers[i].raft), &voters);
+
+		if (whole <= voters / 2 && voters > 0) {
+			totals.given_up++;
+			return;
+		}
+	}
 	if (s->committed_last == before && before < ENTRIES_MAX - 64)
 		failed(s, "liveness: nothing was committed after all was healed");
 	for (unsigned i = 0; i < SERVERS; i++)
@@ -276,11 +295,13 @@ run_seed(uint64_t seed)
 	s.propose_every = 4 + below(&s, 60);
 	s.change_every = 5 + below(&s, 200);
 	s.snapshot_every = 50 + below(&s, 1000);
+	s.disk_every = below(&s, 3) == 0 ? UINT64_MAX : 2 + below(&s, 20);
 	s.changes[1].count = 1 + below(&s, 4);
 	for (unsigned i = 0; i < s.changes[1].count; i++)
-		s.changes[1].members[i] = (struct raft_member){id_of(i), true};
+		s.changes[1].members[i] = (struct raft_member){id_of(i), true, 0};
 	s.change_count = 2;
 	for (unsigned i = 0; i < SERVERS; i++) {
+		s.servers[i].life = i < s.changes[1].count ? 0 : below(&s, 1000) + 1;
 		s.servers[i].clock_offset = below(&s, UINT64_C(1) << 50);
 		s.servers[i].clock_speed = 950000 + below(&s, 100001);
 		s.servers[i].tick_every = 9 + below(&s, 3);
@@ -314,12 +335,13 @@ main(int argc, char **argv)
 	       " doubled, %" PRIu64 " pauses, %" PRIu64 " transfers, %" PRIu64 " stalls; %" PRIu64
 	       " servers joined, %" PRIu64 " promoted, %" PRIu64 " demoted, %" PRIu64 " removed, %" PRIu64
 	       " by themselves; %" PRIu64 " snapshots, %" PRIu64 " logs shortened, %" PRIu64 " chunks, %" PRIu64
-	       " installed, %" PRIu64 " not needed any more; %" PRIu64 " times ready to read by lease, %" PRIu64
+	       " installed, %" PRIu64 " not needed any more, %" PRIu64 " disks lost, %" PRIu64
+	       " seeds in which that was too much; %" PRIu64 " times ready to read by lease, %" PRIu64
 	       " reads by round\n",
 	    totals.seeds, totals.ms / 1000, totals.elections, totals.committed, totals.deaths, totals.partitions,
 	    totals.lost, totals.duplicated, totals.pauses, totals.transfers, totals.stalls, totals.joined,
 	    totals.promoted, totals.demoted, totals.removed, totals.self_removed, totals.snapshots, totals.compactions,
-	    totals.chunks, totals.installed, totals.needless, totals.lease_reads, totals.round_reads);
+	    totals.chunks, totals.installed, totals.needless, totals.disks, totals.given_up, totals.lease_reads, totals.round_reads);
 	return 0;
 }
 #endif

@@ -48,6 +48,7 @@ struct disk {
 struct server {
 	struct raft *raft; /* NULL: down */
 	struct disk disk;
+	uint64_t life; /* of the log on it */
 	struct entry log[ENTRIES_MAX]; /* the shell's */
 	struct entry saving[ENTRIES_MAX];
 	struct raft_save save;
@@ -78,7 +79,7 @@ struct sim {
 	size_t packet_count;
 	bool cut[SERVERS][SERVERS];
 	uint64_t loss, duplicate, delay_max, partition_every, death_every, propose_every, change_every, snapshot_every,
-	    eager;
+	    eager, disk_every;
 	struct raft_configuration changes[CHANGES_MAX];
 	unsigned change_count;
 	struct entry committed[ENTRIES_MAX];
@@ -93,7 +94,7 @@ struct sim {
 static struct {
 	uint64_t seeds, ms, elections, committed, deaths, partitions, lost, duplicated, pauses, transfers, stalls,
 	    joined, promoted, demoted, removed, self_removed, snapshots, compactions, chunks, installed, needless,
-	    lease_reads, round_reads;
+	    lease_reads, round_reads, disks, given_up;
 } totals;
 
 #define SERVER_COUNT(s) SERVERS
@@ -158,6 +159,7 @@ start(struct sim *s, unsigned i)
 	    .random_ctx = s,
 	    .hard = d->hard,
 	    .commit = d->snapshot.index,
+	    .life = v->life,
 	};
 
 	memcpy(v->log, d->log, sizeof v->log);
@@ -170,7 +172,7 @@ start(struct sim *s, unsigned i)
 			configurations[count++] = s->changes[d->log[index].change];
 	}
 	/* the first one, before all logs, is number 1: those that belong to it know it */
-	if (d->snapshot.change == 0 && (d->last == 0 || d->base == 0)) {
+	if (v->life == 0 && d->snapshot.change == 0 && (d->last == 0 || d->base == 0)) {
 		const struct raft_configuration *first = &s->changes[1];
 
 		for (size_t k = 0; k < first->count; k++)
@@ -195,6 +197,53 @@ start(struct sim *s, unsigned i)
 	v->tick_at = s->now + below(s, v->tick_every);
 }
 
+/* Voters of c that are what they were when they got their vote. */
+static unsigned
+whole_voters(const struct sim *s, const struct raft_configuration *c, unsigned *voters)
+{
+	unsigned whole = 0;
+
+	*voters = 0;
+	for (size_t i = 0; i < c->count; i++) {
+		uint64_t life = s->servers[server_of(c->members[i].id)].life;
+
+		*voters += c->members[i].voter;
+		whole += c->members[i].voter && (life == 0 || life == c->members[i].life);
+	}
+	return whole;
+}
+
+/* The latest configuration that is committed. */
+static const struct raft_configuration *
+committed_configuration(const struct sim *s)
+{
+	unsigned change = 1;
+
+	for (uint64_t index = s->committed_last; index > 0 && change == 1; index--)
+		if (s->committed[index].change != 0)
+			change = s->committed[index].change;
+	return &s->changes[change];
+}
+
+/* It comes back with an empty disk and the ID that it had. Not if that is more than the cluster promises to bear. */
+static void
+lose_disk(struct sim *s, unsigned i)
+{
+	struct server *v = &s->servers[i];
+	uint64_t life = v->life;
+	unsigned voters, whole;
+
+	v->life = below(s, UINT64_C(1) << 32) + 1;
+	whole = whole_voters(s, committed_configuration(s), &voters);
+	if (whole <= voters / 2) {
+		v->life = life;
+		return;
+	}
+	memset(&v->disk, 0, sizeof v->disk);
+	memset(v->log, 0, sizeof v->log);
+	totals.disks++;
+}
+
 static void
 stop(struct sim *s, unsigned i)
 {
@@ -204,6 +253,8 @@ stop(struct sim *s, unsigned i)
 	v->raft = NULL;
 	v->up_at = s->now + 1 + below(s, below(s, 3) == 0 ? 10 : s->death_every * 2);
 	totals.deaths++;
+	if (s->chaos && below(s, s->disk_every) == 0)
+		lose_disk(s, i);
 }
 
 static void
