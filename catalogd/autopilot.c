@@ -1,7 +1,7 @@
 /*
  * autopilot.c - health of servers, and what follows from it (contract: autopilot.h; callers: autopilot_run.c, tests)
  *
- * Two rules keep this from doing harm. A dead voter is removed only while the voters removed in one round are less than half of those there
+ * Three rules keep this from doing harm. Who answers the leader is not dead, whatever gossip says. A dead voter is removed only while the voters removed in one round are less than half of those there
  * were: who is left is a majority that can commit it. And a vote is given only to a server that has been healthy, thus has the
  * log, for a while: it can be counted on at once.
  */
@@ -57,14 +57,19 @@ leader_of(const struct autopilot_input *in)
 	return NULL;
 }
 
+/* It has answered the leader just now. */
+static bool
+answers(const struct autopilot_input *in, const struct autopilot_known *s)
+{
+	return s->contact_ns >= 0 && s->contact_ns <= MAX(in->settings.last_contact_ns, in->slack_ns);
+}
+
 static bool
 is_healthy(const struct autopilot_input *in, const struct autopilot_known *s, const struct autopilot_known *leader)
 {
-	int64_t silence_max = MAX(in->settings.last_contact_ns, in->slack_ns);
-
 	if (leader == NULL || (s->status != MEMBER_ALIVE && s->status != MEMBER_LEAVING) || s->blank)
 		return false;
-	if (s->contact_ns < 0 || s->contact_ns > silence_max)
+	if (!answers(in, s))
 		return false;
 	if (s->last_term != leader->last_term)
 		return false;
@@ -197,6 +202,10 @@ decide_cleanup(struct deciding *d)
 
 			if (!s->peer || s->leader || s->voter != (voters == 1) || (!stale && !failed))
 				continue;
+			if (answers(d->in, s)) {
+				step(d, AUTOPILOT_KEEP, i, "will not remove server node as it answers");
+				continue;
+			}
 			if (s->voter && !may_remove(d, i))
 				continue;
 			/* whom gossip does not know can not be told to leave */

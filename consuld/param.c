@@ -167,7 +167,7 @@ const struct param params[] = {
 {"ports.rpc", NULL, PARAM_INT, NULL, NONE, PARAM_IGNORED, 0, NULL, NULL},
 
 /* Autopilot, auto-encrypt, auto-config */
-{"autopilot.cleanup_dead_servers", NULL, PARAM_BOOL, "true", NONE, 0, C, NULL, "Remove failed servers from the cluster while a majority of voters stays."},
+{"autopilot.cleanup_dead_servers", NULL, PARAM_BOOL, "true", NONE, 0, C, NULL, "Remove failed servers from the cluster, fewer than half of the voters at a time."},
 {"autopilot.last_contact_threshold", NULL, PARAM_DURATION, "200ms", NONE, 0, C, NULL, "Longest silence of a healthy server."},
 {"autopilot.max_trailing_logs", NULL, PARAM_INT, "250", NONE, 0, C|S, NULL, "Entries a healthy server may be behind."},
 {"autopilot.min_quorum", NULL, PARAM_INT, "0", NONE, 0, C, NULL, "Voters kept, even dead ones."},

@@ -49,7 +49,7 @@ start() {
 		PAIRS+=("$ADDR=$(socket "$i")")
 	fi
 	mkdir -p "$DIR/s$i"
-	"$CTL" agent -server -bootstrap-expect=3 -bind="${ADDRESS[$i]}" -client="${ADDRESS[$i]}" -node="server-$i" -node-id="$(id "$i")" \
+	"$CTL" agent -server -bootstrap-expect=3 -hcl='autopilot{cleanup_dead_servers=false}' -bind="${ADDRESS[$i]}" -client="${ADDRESS[$i]}" -node="server-$i" -node-id="$(id "$i")" \
 		-data-dir="$DIR/s$i/data" -pid-file="$DIR/s$i/pid" "$@" </dev/null >>"$DIR/s$i/log" 2>&1 3>&- 4>&- &
 	PID[$i]=$!
 	wait_for 20 ask_raft "$i" Raft.Peers
@@ -80,11 +80,18 @@ find_leader() { # not in a subshell, as wait_for's output is
 }
 member() { printf '{"ID":"%s","Address":"%s:8300"}' "$(id "$1")" "${ADDRESS[$1]}"; }
 
+# The same, with the life of its log: a number that jq would round.
+living() {
+	local m
+	m=$(member "$1")
+	echo "${m%\}},\"Life\":$(ask_raft "$1" Raft.Peers | grep -o '"Life": *[0-9]*' | grep -o '[0-9]*$')}"
+}
+
 start_three() {
 	local i
 	for i in 1 2 3; do start "$i" "$@"; done
 	[ "$(state_of 1)" = follower ] # waits to be told
-	ask_raft 1 Raft.Bootstrap "{\"Servers\":[$(member 1),$(member 2),$(member 3)]}"
+	ask_raft 1 Raft.Bootstrap "{\"Servers\":[$(member 1),$(living 2),$(living 3)]}"
 	find_leader
 	for i in 1 2 3; do wait_for 20 follows "$i" "$LEADER"; done
 }

@@ -263,6 +263,7 @@ test_lost_log(void **state)
 	/* a dead one is a case for cleaning up */
 	in.at[2].blank = in.at[2].voter = true;
 	in.at[2].status = MEMBER_FAILED;
+	in.at[2].contact_ns = -1;
 	look_after(1);
 	check(true, "leave 2");
 }
@@ -270,11 +271,18 @@ test_lost_log(void **state)
 /* ---- the dead ---- */
 
 static void
+die(size_t i, enum member_status status)
+{
+	in.at[i].status = status;
+	in.at[i].contact_ns = -1;
+}
+
+static void
 test_dead_voters(void **state)
 {
 	(void)state;
 	voters(2);
-	in.at[1].status = MEMBER_FAILED;
+	die(1, MEMBER_FAILED);
 	look_after(0);
 	check(true, "keep 1"); /* of two none can be spared */
 	voters(1);
@@ -290,7 +298,8 @@ test_dead_voters(void **state)
 	check(true, "leave 1");
 	/* less than half in one round */
 	voters(2);
-	in.at[2].status = in.at[3].status = MEMBER_FAILED;
+	die(2, MEMBER_FAILED);
+	die(3, MEMBER_FAILED);
 	look_after(1);
 	check(true, "leave 1, leave 2, keep 3");
 	in.settings.min_quorum = 4;
@@ -302,11 +311,13 @@ test_dead_others(void **state)
 {
 	(void)state;
 	voters(3);
-	server(false)->status = MEMBER_FAILED;
-	server(false)->status = MEMBER_NONE;
-	in.at[2].status = MEMBER_NONE;
+	(void)server(false);
+	(void)server(false);
+	die(3, MEMBER_FAILED);
+	die(4, MEMBER_NONE);
+	die(2, MEMBER_NONE);
 	server(true)->peer = false; /* no part of the log: gossip's own affair */
-	in.at[5].status = MEMBER_FAILED;
+	die(5, MEMBER_FAILED);
 	look_after(0);
 	check(true, "leave 3, remove 4, remove 2");
 	in.settings.min_quorum = 3;
@@ -317,12 +328,26 @@ test_dead_others(void **state)
 	check(true, "");
 }
 
+/* Gossip may be wrong, or not have found it yet. */
+static void
+test_who_answers_is_not_dead(void **state)
+{
+	(void)state;
+	voters(3);
+	in.at[1].status = MEMBER_FAILED;
+	in.at[2].status = MEMBER_NONE;
+	look_after(0);
+	check(true, "keep 1, keep 2");
+	in.at[2].contact_ns = 201 * NS_PER_MS;
+	check(true, "keep 1, remove 2");
+}
+
 static void
 test_without_a_look(void **state)
 {
 	(void)state;
 	voters(3);
-	in.at[1].status = MEMBER_FAILED;
+	die(1, MEMBER_FAILED);
 	check(true, "");
 	in.at[0].leader = false; /* it leads no more */
 	look_after(1);
@@ -343,6 +368,7 @@ main(void)
 	    cmocka_unit_test_setup(test_lost_log, setup),
 	    cmocka_unit_test_setup(test_dead_voters, setup),
 	    cmocka_unit_test_setup(test_dead_others, setup),
+	    cmocka_unit_test_setup(test_who_answers_is_not_dead, setup),
 	    cmocka_unit_test_setup(test_without_a_look, setup),
 	};
 

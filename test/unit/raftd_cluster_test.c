@@ -342,16 +342,21 @@ test_leases_first(void **state)
 	assert_int_equal(node_bootstrap(a->node, &alone, error), 0);
 	UNTIL(leads(a));
 	assert_true(node_status(a->node).lease_until == UINT64_MAX);
+	assert_int_equal(node_change(a->node, NODE_ADD_VOTER, &other, &index, error), NODE_CHANGE_REFUSED);
+	assert_non_null(strstr(error, "without a vote first"));
+	change(a, NODE_ADD_NONVOTER, b);
+	UNTIL(node_last_index(b->node) == node_last_index(a->node));
+	assert_true(node_status(a->node).lease_until == UINT64_MAX);
 	a->lease_believed = true;
 	assert_int_equal(node_change(a->node, NODE_ADD_VOTER, &other, &index, error), NODE_CHANGE_WAIT);
 	assert_true(node_status(a->node).lease_until == 0);
-	assert_int_equal(node_configuration(a->node)->count, 1);
+	assert_false(node_configuration(a->node)->members[1].voter);
 	/* nobody asks for it any more */
 	node_change_end(a->node);
 	assert_true(node_status(a->node).lease_until == UINT64_MAX);
 	a->lease_believed = false;
 	change(a, NODE_ADD_VOTER, b);
-	assert_int_equal(node_configuration(b->node)->count, 2);
+	assert_true(node_configuration(a->node)->members[1].voter);
 	assert_true(node_status(a->node).lease_until != UINT64_MAX);
 	/* handing over: as long as the lease is believed in, the other one is not told */
 	a->lease_believed = true;
@@ -461,12 +466,102 @@ test_snapshot(void **state)
 	free(state_read);
 }
 
+static bool
+is_blank(const struct server *leader, const struct server *s)
+{
+	struct raft_progress p;
+
+	return node_progress(leader->node, s->id, &p) && p.blank;
+}
+
+/*
+ * A voter that comes back with the same ID and no log gets the log, but counts for nothing: neither does it help to commit, nor to elect. It
+ * counts again when its vote was taken and given to what it is now.
+ */
+static void
+test_lost_log(void **state)
+{
+	struct configuration list = list_of(0, 1, 2);
+	struct server *leader, *lost, *third;
+	char error[NODE_ERROR_MAX];
+	uint64_t index;
+
+	(void)state;
+	open_all("loses", SERVERS);
+	for (unsigned i = 0; i < SERVERS; i++)
+		assert_int_equal(node_bootstrap(servers[i].node, &list, error), 0);
+	UNTIL(leads(&servers[0]) || leads(&servers[1]) || leads(&servers[2]));
+	leader = leads(&servers[0]) ? &servers[0] : leader_of(&servers[1], &servers[2]);
+	lost = &servers[(leader->number + 1) % 3];
+	third = &servers[(leader->number + 2) % 3];
+	index = propose(leader, bytes_str("kept"));
+	UNTIL(node_deliverable(lost->node) >= index && node_deliverable(third->node) >= index);
+	assert_true(node_life(lost->node) == 0);
+	server_close(lost);
+	server_open(lost, "lost"); /* another directory, an empty one */
+	assert_true(node_life(lost->node) != 0);
+	UNTIL(is_blank(leader, lost));
+	UNTIL(node_deliverable(lost->node) >= index);
+	/* two of three that are there are no majority if one of them counts for nothing */
+	cut_off(third, true);
+	index = propose(leader, bytes_str("by two"));
+	UNTIL(node_status(leader->node).role != RAFT_LEADER);
+	assert_true(node_last_index(leader->node) == index && node_commit(leader->node) < index);
+	assert_true(raft_id_is_none(node_status(lost->node).leader) ||
+		    raft_id_equal(node_status(lost->node).leader, leader->id));
+	cut_off(third, false);
+	leader = leader_of(leader, third);
+	third = &servers[3 - leader->number - lost->number];
+	/* it may vote again */
+	UNTIL(is_blank(leader, lost));
+	assert_int_equal(node_transfer(leader->node, lost->id, error), -1);
+	change(leader, NODE_DEMOTE, lost);
+	change(leader, NODE_PROMOTE, lost);
+	UNTIL(node_configuration(lost->node)->members[lost->number].voter);
+	assert_true(node_configuration(lost->node)->members[lost->number].life == node_life(lost->node));
+	assert_false(is_blank(leader, lost));
+	cut_off(third, true);
+	index = propose(leader, bytes_str("by two"));
+	UNTIL(node_commit(leader->node) >= index);
+	/* a restart is no loss */
+	server_close(lost);
+	server_open(lost, "lost");
+	UNTIL(node_deliverable(lost->node) >= index && leads(leader));
+	assert_false(is_blank(leader, lost));
+	close_all();
+}
+
+/* With the lives of the others it is enough that one is told; one that has begun anew since does not get the vote of the one that was asked. */
+static void
+test_bootstrap_by_lives(void **state)
+{
+	struct configuration list = list_of(0, 1, 2);
+	char error[NODE_ERROR_MAX];
+	struct server *leader;
+
+	(void)state;
+	open_all("lives", SERVERS);
+	for (unsigned i = 1; i < SERVERS; i++)
+		list.members[i].life = node_life(servers[i].node);
+	server_close(&servers[2]);
+	server_open(&servers[2], "lives"); /* it had nothing: a new life */
+	assert_true(node_life(servers[2].node) != list.members[2].life);
+	assert_int_equal(node_bootstrap(servers[0].node, &list, error), 0);
+	assert_true(node_life(servers[0].node) != 0);
+	leader = leader_of(&servers[0], &servers[1]);
+	UNTIL(is_blank(leader, &servers[2]));
+	assert_false(is_blank(leader, &servers[1 - leader->number]));
+	close_all();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_bootstrap),
 	    cmocka_unit_test(test_leases_first),
+	    cmocka_unit_test(test_lost_log),
+	    cmocka_unit_test(test_bootstrap_by_lives),
 	    cmocka_unit_test(test_conflict),
 	    cmocka_unit_test(test_snapshot),
 	};

@@ -46,7 +46,7 @@ test_configuration(void **state)
 	struct buf out = BUF_INIT(10000), text = BUF_INIT(10000);
 
 	(void)state;
-	c.members[0] = (struct member){{1, 2}, "10.0.0.1:8300", true};
+	c.members[0] = (struct member){{1, 2}, "10.0.0.1:8300", true, UINT64_MAX};
 	c.members[1] = (struct member){{3, 4}, "[2001:db8::1]:8300", false};
 	configuration_encode(&c, &out);
 	assert_int_equal(configuration_decode(buf_bytes(&out), &back), 0);
@@ -54,6 +54,7 @@ test_configuration(void **state)
 	assert_true(raft_id_equal(back.members[1].id, c.members[1].id));
 	assert_string_equal(back.members[1].address, "[2001:db8::1]:8300");
 	assert_true(back.members[0].voter && !back.members[1].voter);
+	assert_true(back.members[0].life == UINT64_MAX && back.members[1].life == 0);
 	assert_ptr_equal(configuration_find(&c, (struct raft_id){3, 4}), &c.members[1]);
 	assert_null(configuration_find(&c, (struct raft_id){3, 5}));
 	for (size_t size = 0; size < out.used; size++)
@@ -94,6 +95,7 @@ test_messages(void **state)
 	    .commit = 6,
 	    .round = 77,
 	    .lease_ns = 88,
+	    .life = 99,
 	    .entries = 4,
 	    .runs = runs,
 	    .run_count = 2};
@@ -111,6 +113,7 @@ test_messages(void **state)
 	assert_int_equal(in.message.commit, 6);
 	assert_int_equal(in.message.round, 77);
 	assert_int_equal(in.message.lease_ns, 88);
+	assert_int_equal(in.message.life, 99);
 	assert_false(in.message.transfer);
 	assert_int_equal(in.message.entries, 4);
 	assert_int_equal(in.message.run_count, 2);
@@ -138,7 +141,7 @@ test_messages(void **state)
 	assert_int_equal(in.message.hint_term, 2);
 	message_in_free(&in);
 	/* a count that the bytes do not bear out is not believed */
-	out.data[99] = 0xff;
+	out.data[107] = 0xff;
 	assert_int_equal(message_decode(buf_bytes(&out), &in), -1);
 	buf_clear(&out);
 	m = (struct raft_message){.type = RAFT_VOTE, .from = {0, 1}, .to = {0, 2}, .term = 4, .transfer = true};
@@ -215,6 +218,7 @@ test_snapshots(void **state)
 	    .commit = 1001,
 	    .round = 77,
 	    .lease_ns = 88,
+	    .life = 99,
 	    .size = UINT64_C(0x100000000),
 	    .bytes = 5};
 	struct buf out = BUF_INIT(10000);
@@ -229,6 +233,7 @@ test_snapshots(void **state)
 	assert_int_equal(in.message.commit, 1001);
 	assert_int_equal(in.message.round, 77);
 	assert_int_equal(in.message.lease_ns, 88);
+	assert_int_equal(in.message.life, 99);
 	assert_true(in.message.size == UINT64_C(0x100000000) && in.message.offset == 0 && in.message.bytes == 5);
 	assert_true(bytes_is(in.meta, "meta") && bytes_is(in.data, "bytes"));
 	message_in_free(&in);
