@@ -276,7 +276,6 @@ write_end() { # SERVER that has to have all of it
 	put a k v
 	left=$LEADER
 	for gone in $(others a b c); do end "$gone" KILL; done
-	! put "$left" k lost
 	end "$left" KILL
 	echo "[{\"id\":\"$(id_of "$left")\",\"address\":\"${AT[$left]}:8300\",\"non_voter\":false}]" >"$BATS_TEST_TMPDIR/$left/data/raft/peers.json"
 	server "$left"
