@@ -17,8 +17,9 @@
 
 #define MODULE "agent.server"
 #define LOOK_S 10.
-#define LOOK_SOON_S 1. /* after a failure */
-#define REMOVED_S 60.  /* as long as the reference takes to find it again */
+#define LOOK_NEXT_S .05 /* after a change: never more often than that */
+#define LOOK_SOON_S 1.  /* after a failure */
+#define REMOVED_S 60.   /* as long as the reference takes to find it again */
 #define PEERS_TIMEOUT_MS 2000
 
 /* ---- pure ---- */
@@ -112,6 +113,18 @@ raft_members_judge(const struct raft_peers *peers, const struct members *members
 		    !was_removed(removed, m->id) && judge_new(peers, members, m, out))
 			return;
 	}
+	for (size_t i = 0; i < peers->count; i++) {
+		const struct raft_peer *p = &peers->at[i];
+		const struct lan_member *m = members_find_id(members, bytes_str(p->id));
+		char address[NET_ADDR_TEXT_MAX];
+
+		if (m == NULL || m->status != MEMBER_ALIVE || !is_other(m, own_id) ||
+		    strcmp(net_addr_text_port(&m->rpc, address), p->configured) == 0)
+			continue;
+		want(out, RAFT_MEMBERS_ADD, p->id, "its address has changed");
+		memcpy(out->change.address, address, sizeof address);
+		return;
+	}
 }
 
 /* ---- the doing ---- */
@@ -200,7 +213,7 @@ on_changed(void *ctx, const struct ipc_answer *answer)
 			removed_note(r, r->changing.id);
 		if (asked)
 			request_end(r, NULL);
-		look(r);
+		look_after(r, LOOK_NEXT_S);
 		return;
 	}
 	snprintf(error, sizeof error, "%.*s", (int)MIN(answer->error.size, sizeof error - 1),

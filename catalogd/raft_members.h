@@ -46,7 +46,8 @@ struct raft_members_removed {
 
 /*
  * The next change that the members call for. Left: removed. Another node at the address of a server that is no more: removed, unless that endangers the
- * quorum. Alive and not in the configuration: added without a vote, unless it was removed; it gets the vote by autopilot.
+ * quorum. Alive and not in the configuration: added without a vote, unless it was removed; it gets the vote by autopilot. In the configuration
+ * with another address: added again, which changes that alone.
  */
 void raft_members_judge(const struct raft_peers *peers, const struct members *members,
     const struct raft_members_removed *removed, const char *own_id, struct raft_members_judgement *out);

@@ -41,6 +41,7 @@ peer(unsigned number, bool voter)
 	*p = (struct raft_peer){.voter = voter, .leader = number == SELF, .replicates = true, .match = 1000};
 	memcpy(p->id, server_id(number), sizeof p->id);
 	snprintf(p->address, sizeof p->address, "10.0.0.%u:8300", number);
+	snprintf(p->configured, sizeof p->configured, "10.0.0.%u:8300", number);
 	return p;
 }
 
@@ -78,6 +79,22 @@ test_joining(void **state)
 	assert_string_equal(judgement.change.address, "10.0.0.2:8300");
 	/* its vote is autopilot's business */
 	peer(2, false);
+	check_nothing();
+}
+
+static void
+test_address(void **state)
+{
+	(void)state;
+	peer(SELF, true);
+	snprintf(peers.at[0].configured, sizeof peers.at[0].configured, "10.9.9.9:8300"); /* its own it sets itself */
+	peer(2, true);
+	feed_server(table, 2, MEMBER_ALIVE, NULL, NULL);
+	check_nothing();
+	snprintf(peers.at[1].configured, sizeof peers.at[1].configured, "10.0.0.7:8300");
+	check(RAFT_MEMBERS_ADD, 2);
+	assert_string_equal(judgement.change.address, "10.0.0.2:8300");
+	feed_server(table, 2, MEMBER_FAILED, NULL, NULL);
 	check_nothing();
 }
 
@@ -224,6 +241,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_joining, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_address, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_who_gets_no_vote, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
