@@ -255,13 +255,15 @@ static const struct proposal_result no_leader = {.outcome = PROPOSAL_NO_LEADER, 
 void
 proposals_unsent_end(struct proposals *p)
 {
-	/* what comes meanwhile is not meant */
-	for (uint64_t s = p->unsent, end = p->next; s < end; s++) {
+	uint64_t end = p->next; /* what comes meanwhile is not meant */
+
+	for (uint64_t s = p->unsent; s < end; s++) {
 		struct proposal *proposal = at(p, s);
 
 		if (proposal != NULL)
 			proposals_end(p, proposal, &no_leader);
 	}
+	p->unsent = MAX(p->unsent, end);
 }
 
 size_t

@@ -279,6 +279,37 @@ test_other_proposers_entries_are_not_ours(void **state)
 	p = NULL;
 }
 
+/* Leadership is lost: what is not in the log ends at once, to be judged by the next leader; what may be in it waits for its outcome. */
+static void
+test_unsent_ones_end_with_leadership(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	reset();
+	for (unsigned i = 0; i < 4; i++)
+		assert_non_null(add(i, 100, 1000));
+	assert_int_equal(send_batch(3, 1u << 20, true, &first), 4);
+	proposals_return(p, first + 2, 2); /* refused */
+	for (unsigned i = 4; i < 6; i++)
+		assert_non_null(add(i, 100, 1000));
+	proposals_unsent_end(p);
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(writes[i].answered, i >= 2);
+		if (i >= 2)
+			assert_int_equal(writes[i].outcome, PROPOSAL_NO_LEADER);
+	}
+	assert_int_equal(proposals_waiting(p), 0);
+	proposals_unsent_end(p);
+	assert_int_equal(proposals_count(p), 2);
+	/* an entry of a later term shows that these are lost: now they are known not to be in the log */
+	proposals_term(p, 4);
+	proposals_unsent_end(p);
+	assert_int_equal(writes[0].outcome, PROPOSAL_NO_LEADER);
+	assert_int_equal(writes[1].outcome, PROPOSAL_NO_LEADER);
+	assert_int_equal(proposals_count(p), 0);
+}
+
 int
 main(void)
 {
@@ -288,6 +319,7 @@ main(void)
 	    cmocka_unit_test(test_who_is_gone_is_not_called),
 	    cmocka_unit_test(test_the_queue_has_an_end),
 	    cmocka_unit_test(test_other_proposers_entries_are_not_ours),
+	    cmocka_unit_test(test_unsent_ones_end_with_leadership),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
