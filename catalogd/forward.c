@@ -42,6 +42,7 @@ struct flight {
 	const char *method;
 	bool read, stale;
 	bool fresh;         /* what a server of the reference found was too old: asked anew, not to be stale */
+	bool hopped;        /* its server was quiet for too long: this is the second one, or there is none */
 	bool ending;        /* its askers are being answered, for the last time */
 	uint64_t min_index; /* 0: does not wait for a change */
 	uint32_t hash;
@@ -271,6 +272,14 @@ is_elsewhere(const struct flight *fl)
 	       !net_addr_equal(&to, &fl->to);
 }
 
+static void
+timer_set(struct flight *fl, int64_t ns)
+{
+	ev_timer_stop(fl->f->loop, &fl->timer);
+	ev_timer_set(&fl->timer, (double)ns / (double)NS_PER_S, 0.);
+	ev_timer_start(fl->f->loop, &fl->timer);
+}
+
 /* Waits and tries again; false: the hold time is over. */
 static bool
 flight_retry(struct flight *fl)
@@ -285,9 +294,7 @@ flight_retry(struct flight *fl)
 	if (fl->tries < QUICK_TRIES && is_elsewhere(fl))
 		most = QUICK_NS;
 	fl->tries++;
-	ev_timer_stop(f->loop, &fl->timer);
-	ev_timer_set(&fl->timer, (double)random_below((uint64_t)most) / (double)NS_PER_S, 0.);
-	ev_timer_start(f->loop, &fl->timer);
+	timer_set(fl, (int64_t)random_below((uint64_t)most));
 	return true;
 }
 
@@ -419,7 +426,8 @@ flight_send(struct flight *fl)
 		put_args_waiting(&waiting, args, fl->rest_ns);
 		args = buf_bytes(&waiting);
 		wait_ns = fl->rest_ns + fl->rest_ns / 16 + f->options.hold_ns;
-	}
+	} else if (!fl->hopped)
+		wait_ns = MIN(wait_ns, f->options.quiet_ns);
 	for (struct ring *r = fl->askers.next; r != &fl->askers; r = r->next)
 		RING_ENTRY(r, struct asker, ring)->late = false;
 	fl->call = waiting.overflow ? NULL : rpcpool_call(f->pool, &fl->to, fl->method, args, as_leader, on_done, fl);
@@ -429,9 +437,7 @@ flight_send(struct flight *fl)
 		flight_fail(fl, 503, "", bytes_str("too many requests"));
 		return;
 	}
-	ev_timer_stop(f->loop, &fl->timer);
-	ev_timer_set(&fl->timer, (double)wait_ns / (double)NS_PER_S, 0.);
-	ev_timer_start(f->loop, &fl->timer);
+	timer_set(fl, wait_ns);
 }
 
 static void
@@ -448,9 +454,8 @@ flight_changed(struct flight *fl)
 		fl->call = NULL;
 		flight_send(fl);
 	} else if (ev_timer_remaining(f->loop, &fl->timer) > (double)f->options.hold_ns / (double)NS_PER_S) {
-		ev_timer_stop(f->loop, &fl->timer);
-		ev_timer_set(&fl->timer, (double)f->options.hold_ns / (double)NS_PER_S, 0.);
-		ev_timer_start(f->loop, &fl->timer);
+		fl->hopped = true;
+		timer_set(fl, f->options.hold_ns);
 	}
 }
 
@@ -471,6 +476,22 @@ forward_changed(struct forward *f)
 	}
 }
 
+/* Its server may be stopped, or cut off: it is not asked first any more, and a read goes to another one. */
+static void
+flight_quiet(struct flight *fl)
+{
+	struct forward *f = fl->f;
+
+	fl->hopped = true;
+	f->ops->failed(f->ctx, &fl->to);
+	if (fl->read && is_elsewhere(fl)) {
+		rpcpool_cancel(fl->call);
+		fl->call = NULL;
+		flight_send(fl);
+	} else
+		timer_set(fl, MAX(fl->sent_ns + f->options.timeout_ns - now_ns(), 0));
+}
+
 static void
 on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 {
@@ -479,6 +500,10 @@ on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 	(void)loop, (void)events;
 	if (fl->call == NULL) {
 		flight_send(fl);
+		return;
+	}
+	if (fl->min_index == 0 && !fl->hopped) {
+		flight_quiet(fl);
 		return;
 	}
 	fl->f->ops->failed(fl->f->ctx, &fl->to);

@@ -23,6 +23,8 @@
 struct forward_options {
 	int64_t hold_ns;    /* how long it is tried again */
 	int64_t timeout_ns; /* for an answer, besides the time that a query asks to wait */
+	int64_t
+	    quiet_ns; /* a server that has not answered within this is not the first to be asked any more; reads go to another one, once */
 	int64_t default_wait_ns, max_wait_ns;
 };
 

@@ -21,6 +21,7 @@
 
 #define MODULE "agent.server.rpc"
 #define RAFT_HANDOVER_MS 2000
+#define QUIET_NS (1500 * NS_PER_MS)
 
 struct remote {
 	struct catalogd *c;
@@ -197,6 +198,7 @@ forward_conf(const struct conf *conf)
 	return (struct forward_options){
 	    .hold_ns = conf_duration(conf, "performance.rpc_hold_timeout", 7 * NS_PER_S),
 	    .timeout_ns = conf_duration(conf, "limits.rpc_client_timeout", 60 * NS_PER_S),
+	    .quiet_ns = QUIET_NS,
 	    .default_wait_ns = conf_duration(conf, "default_query_time", 300 * NS_PER_S),
 	    .max_wait_ns = conf_duration(conf, "max_query_time", 600 * NS_PER_S),
 	};

@@ -25,7 +25,8 @@ static struct forward *forward;
 static struct rpcserver *there;
 static struct ev_io accepting;
 static struct ev_timer guard;
-static union net_addr address;
+static union net_addr address, second_address;
+static bool has_other; /* which is asked when a call to the first has failed */
 static const char *target_error;
 static bool as_leader, target_here, still_asked;
 static unsigned served_here;
@@ -158,6 +159,8 @@ on_failed(void *ctx, const union net_addr *to)
 {
 	(void)ctx, (void)to;
 	failures++;
+	if (has_other)
+		address = second_address;
 }
 
 static const struct forward_ops ops = {.target = target, .asked = is_asked, .failed = on_failed, .here = serve_here};
@@ -204,11 +207,14 @@ on_guard(struct ev_loop *l, struct ev_timer *w, int events)
 	abort();
 }
 
+static int64_t quiet_ns;
+
 static void
 forward_times(int64_t hold_ns, int64_t timeout_ns)
 {
 	const struct forward_options options = {.hold_ns = hold_ns,
 	    .timeout_ns = timeout_ns,
+	    .quiet_ns = quiet_ns,
 	    .default_wait_ns = 300 * NS_PER_S,
 	    .max_wait_ns = 600 * NS_PER_S};
 
@@ -228,6 +234,7 @@ setup(void **state)
 	wires = wires_new(loop);
 	pool = rpcpool_new(loop, wires, NULL);
 	forward = forward_new(loop, pool, &none, &ops, NULL);
+	quiet_ns = 30 * NS_PER_S;
 	forward_times(30 * NS_PER_S, 30 * NS_PER_S);
 	assert_int_equal(net_addr_parse("127.0.0.1", 0, &address), 0);
 	fd = net_listen_tcp(&address, 16, 0);
@@ -239,7 +246,7 @@ setup(void **state)
 	ev_timer_start(loop, &guard);
 	server_start();
 	target_error = NULL;
-	as_leader = target_here = false;
+	as_leader = target_here = has_other = false;
 	still_asked = true;
 	served_here = 0;
 	seen = refuse = failures = 0;
@@ -655,6 +662,47 @@ test_leader_is_here(void **state)
 	buf_free(&lost.body);
 }
 
+/* A server that says nothing: a read is asked of another one, a write is not, and both are not asked of it first any more. */
+static void
+test_quiet_server(void **state)
+{
+	struct asked read, write;
+	socklen_t size = sizeof second_address;
+	struct ev_io second;
+	int fd;
+
+	(void)state;
+	assert_int_equal(net_addr_parse("127.0.0.1", 0, &second_address), 0);
+	fd = net_listen_tcp(&second_address, 16, 0);
+	assert_true(fd != -1);
+	assert_int_equal(getsockname(fd, &second_address.sa, &size), 0);
+	ev_io_init(&second, on_connection, fd, EV_READ);
+	ev_io_start(loop, &second);
+	has_other = true;
+	quiet_ns = 30 * NS_PER_MS;
+	forward_times(NS_PER_S, 30 * NS_PER_S);
+	ask(&write, "T.Write", BYTES("\x80"));
+	ask(&read, "T.Park", BYTES("\x80"));
+	RUN_UNTIL(seen == 3); /* the read, again */
+	RUN_UNTIL(ended == 1);
+	assert_int_equal(rpcpool_connections(pool), 2);
+	assert_null(parked[1]);
+	answer_parked(2, 1);
+	RUN_UNTIL(read.done);
+	assert_string_equal(read.error, "");
+	assert_int_equal(failures, 2);
+	/* the write's answer still comes */
+	assert_false(write.done);
+	answer_parked(0, 1);
+	RUN_UNTIL(write.done);
+	assert_string_equal(write.error, "");
+	assert_int_equal(seen, 3);
+	buf_free(&read.body);
+	buf_free(&write.body);
+	ev_io_stop(loop, &second);
+	close(fd);
+}
+
 /* Many at once over one connection: each gets its own answer. */
 static void
 test_many(void **state)
@@ -701,6 +749,7 @@ main(void)
 	    T(test_shared_by_different_waits),
 	    T(test_leader_changed_under_a_read),
 	    T(test_leader_is_here),
+	    T(test_quiet_server),
 	    T(test_many),
 	};
 
