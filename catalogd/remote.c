@@ -21,7 +21,7 @@
 
 #define MODULE "agent.server.rpc"
 #define RAFT_HANDOVER_MS 2000
-#define QUIET_NS (1500 * NS_PER_MS)
+#define QUIET_NS NS_PER_S
 
 struct remote {
 	struct catalogd *c;
