@@ -4,6 +4,7 @@
 #	make run		packages, build, and a one-node agent with its UI
 #	make check		packages, build with sanitizers, all tests; ends in "N passed, N failed"
 #	make unit|fuzz|sim|sim-cluster|bats|browser|lint	parts of it
+#	make fuzz-long		libFuzzer looks for new inputs, a minute for each target
 #	make sim-long		the simulation of whole servers for two hours; again: goes on
 #	make torture		real clusters under faults for an hour; torture-planted: known mistakes are found by it
 #	make bench		figures beside their references
