@@ -291,24 +291,6 @@ three_and_client() {
 	put s3 k w
 }
 
-@test "a server of another make is kept out of the datacenter, with the reason; a client takes it for what it is" {
-	local tags=(-tag role=consul -tag dc=dc1 -tag port=8300 -tag vsn=2 -tag raft_vsn=3 -tag build=1.21.4: -tag id=aaaaaaaa-0000-4000-8000-000000000000)
-	local why="Member 'p1' is not a server of consuld (no tag 'consuld'): servers of one datacenter must all be of one make"
-	peer p1 "${tags[@]}"
-	node s1 -server -bootstrap-expect=1
-	run -1 ctl s1 join "${AT[p1]}"
-	[[ $output == *"$why"* ]]
-	sees_not s1 p1
-	# nor by way of one that lets it in
-	node c1
-	run -0 ctl c1 join "${AT[p1]}"
-	wait_for 10 sees c1 p1 alive
-	run ctl c1 join "${AT[s1]}" # what the other side thinks of it is not told
-	wait_for 10 logged s1 "$why"
-	sees_not s1 p1
-	wait_for 10 leads s1
-}
-
 @test "a gossipd of the leader that forgets all members takes none of them away" {
 	local n old LEADER=s1
 	node s1 -server -bootstrap
