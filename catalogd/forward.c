@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "mp.h"
 #include "ring.h"
+#include "rpc.h"
 #include "uuid.h"
 
 #define BUCKETS 4096
@@ -337,28 +338,7 @@ on_done(void *ctx, const struct rpc_result *result)
 
 /* ---- sending ---- */
 
-/* The arguments without one of them. */
-static void
-put_args_but(struct buf *out, struct bytes args, const char *left_out)
-{
-	struct mp in = mp_of(args);
-	size_t place = mp_open_map(out);
-	uint32_t count = 0;
-
-	for (uint32_t pairs = mp_map(&in); pairs > 0 && mp_ok(&in); pairs--) {
-		struct bytes name = mp_raw(&in), value = mp_raw(&in);
-		struct mp key = mp_of(name);
-
-		if (!mp_ok(&in) || bytes_is(mp_str(&key), left_out))
-			continue;
-		buf_put_bytes(out, name);
-		buf_put_bytes(out, value);
-		count++;
-	}
-	mp_close(out, place, count);
-}
-
-/* With the time to wait, which they have not. */
+/* The arguments, which have no time to wait, with one. */
 static void
 put_args_waiting(struct buf *out, struct bytes args, int64_t wait_ns)
 {
@@ -418,7 +398,7 @@ flight_send(struct flight *fl)
 	}
 	fl->sent_ns = now_ns();
 	if (fl->fresh) {
-		put_args_but(&fresh, args, "AllowStale");
+		rpc_args_but(&fresh, args, "AllowStale");
 		args = buf_bytes(&fresh);
 	}
 	if (fl->min_index > 0) {
@@ -573,7 +553,7 @@ request_waiting(struct forward *f, struct ipc_stream *s, const char *method, str
 	uint32_t hash;
 
 	wait_ns = MIN(wait_ns <= 0 ? f->options.default_wait_ns : wait_ns, f->options.max_wait_ns);
-	put_args_but(&key, args, "MaxQueryTime");
+	rpc_args_but(&key, args, "MaxQueryTime");
 	hash = hash_of(method, buf_bytes(&key));
 	fl = joinable(f, hash, method, buf_bytes(&key), now_ns() + wait_ns);
 	if (fl != NULL) {

@@ -193,6 +193,26 @@ rpc_response_put(struct buf *out, const struct rpc_response *r)
 	body_put(out, error.size > 0 ? bytes_of(NULL, 0) : r->body);
 }
 
+void
+rpc_args_but(struct buf *out, struct bytes args, const char *left_out)
+{
+	struct mp in = mp_of(args);
+	size_t place = mp_open_map(out);
+	uint32_t count = 0;
+
+	for (uint32_t pairs = mp_map(&in); pairs > 0 && mp_ok(&in); pairs--) {
+		struct bytes name = mp_raw(&in), value = mp_raw(&in);
+		struct mp key = mp_of(name);
+
+		if (!mp_ok(&in) || bytes_is(mp_str(&key), left_out))
+			continue;
+		buf_put_bytes(out, name);
+		buf_put_bytes(out, value);
+		count++;
+	}
+	mp_close(out, place, count);
+}
+
 char *
 rpc_unknown_method(struct bytes method, bool service_known, char out[RPC_ERROR_MAX])
 {

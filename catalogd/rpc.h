@@ -57,6 +57,8 @@ MUST_USE int rpc_response_read(struct bytes message, struct rpc_response *out);
 /* Appends a message. An empty body is written as an empty map; so is that of an error. */
 void rpc_request_put(struct buf *out, const struct rpc_request *r);
 void rpc_response_put(struct buf *out, const struct rpc_response *r);
+/* Appends a request's arguments, a map, without one of them. */
+void rpc_args_but(struct buf *out, struct bytes args, const char *left_out);
 /* What a request for a method that there is not is answered with. Returns out. */
 #define RPC_ERROR_MAX 256
 char *rpc_unknown_method(struct bytes method, bool service_known, char out[RPC_ERROR_MAX]);

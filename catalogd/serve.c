@@ -32,6 +32,7 @@
 #include "raftlog.h"
 #include "read_place.h"
 #include "remote.h"
+#include "rpc.h"
 #include "rpcserver.h"
 #include "stats.h"
 #include "watch.h"
@@ -201,23 +202,10 @@ serve_run(struct query *q, void *ctx)
 static void
 serve_too_stale(struct serve *s, const struct request *r)
 {
-	struct mp in = mp_of(r->args);
 	struct request fresh = *r;
 	struct buf args = BUF_INIT(FRAME_REQUEST_BYTES_MAX);
-	size_t place = mp_open_map(&args);
-	uint32_t count = 0;
 
-	for (uint32_t pairs = mp_map(&in); pairs > 0 && mp_ok(&in); pairs--) {
-		struct bytes name = mp_raw(&in), value = mp_raw(&in);
-		struct mp key = mp_of(name);
-
-		if (bytes_is(mp_str(&key), "AllowStale"))
-			continue;
-		buf_put_bytes(&args, name);
-		buf_put_bytes(&args, value);
-		count++;
-	}
-	mp_close(&args, place, count);
+	rpc_args_but(&args, r->args, "AllowStale");
 	fresh.args = buf_bytes(&args);
 	serve_read(s, &fresh);
 	buf_free(&args);
