@@ -26,6 +26,7 @@
 #define ASK_AGAIN_S 1.  /* doubled with each failure */
 #define ASK_FAILURES 4u /* after so many it stays as it is */
 #define TELL_AGAIN_S 1.
+#define ACCUSED_MAX 64 /* of a member's name */
 #define SERVERS_BYTES_MAX (RAFT_PEERS_MAX * 256)
 
 /* ---- pure ---- */
@@ -107,7 +108,7 @@ struct bootstrap {
 	struct rpccall *ask;
 	struct ipc_call *tell;
 	struct ev_timer timer;
-	char accused[LAN_MEMBER_TEXT_MAX]; /* the member that was logged last as hindering */
+	char accused[ACCUSED_MAX]; /* the member that was logged last as hindering */
 };
 
 static void ask_next(struct bootstrap *b);
@@ -311,7 +312,7 @@ on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 static void
 accuse(struct bootstrap *b, const struct lan_member *m, const char *text)
 {
-	char name[LAN_MEMBER_TEXT_MAX];
+	char name[ACCUSED_MAX];
 
 	snprintf(name, sizeof name, "%.*s", (int)sizeof name - 1, m->name);
 	if (strcmp(b->accused, name) == 0)

@@ -40,9 +40,9 @@ tell(const struct members *t, const struct lan_member *m, enum member_status bef
 
 /* What does not fit is left out: it was never one of ours. */
 static void
-tag(struct bytes tags, const char *name, char out[LAN_MEMBER_TEXT_MAX])
+tag(struct bytes tags, const char *name, char *out, size_t size)
 {
-	if (bytes_to_str(mp_find_str(tags, name), out, LAN_MEMBER_TEXT_MAX) == -1)
+	if (bytes_to_str(mp_find_str(tags, name), out, size) == -1)
 		out[0] = '\0';
 }
 
@@ -67,15 +67,14 @@ tags_read(const struct members *t, struct lan_member *m)
 {
 	uint64_t port = tag_number(m->tags, "port"), expect = tag_number(m->tags, "expect");
 
-	tag(m->tags, "id", m->id);
-	tag(m->tags, "build", m->build);
+	tag(m->tags, "id", m->id, sizeof m->id);
+	tag(m->tags, "build", m->build, sizeof m->build);
 	m->build[strcspn(m->build, ":")] = '\0';
-	tag(m->tags, "raft_vsn", m->raft_version);
-	tag(m->tags, "vsn", m->version);
-	tag(m->tags, "consuld", m->own_kind);
+	tag(m->tags, "raft_vsn", m->raft_version, sizeof m->raft_version);
+	tag(m->tags, "consuld", m->own_kind, sizeof m->own_kind);
 	m->local = bytes_is(mp_find_str(m->tags, "dc"), t->datacenter);
 	m->bootstrap = has_tag(m->tags, "bootstrap");
-	m->expect = expect > INT32_MAX ? 0 : (int64_t)expect;
+	m->expect = expect > INT32_MAX ? 0 : (int32_t)expect;
 	m->read_replica = has_tag(m->tags, "read_replica") || has_tag(m->tags, "nonvoter");
 	m->rpc_port = port > UINT16_MAX ? 0 : (uint16_t)port;
 	m->server = bytes_is(mp_find_str(m->tags, "role"), "consul") && m->rpc_port > 0 &&

@@ -17,7 +17,9 @@
 #include "uuid.h"
 
 #define MEMBERS_OBSERVERS_MAX 16
-#define LAN_MEMBER_TEXT_MAX 64
+#define LAN_MEMBER_ID_MAX 40
+#define LAN_MEMBER_TEXT_MAX 32
+#define LAN_MEMBER_NUMBER_MAX 8
 
 /* One member; valid until it is forgotten, its contents until the next element. */
 struct lan_member {
@@ -28,21 +30,19 @@ struct lan_member {
 	char *name;
 	char *tags_copy;
 	struct bytes tags;               /* as they came, a msgpack map of texts; in tags_copy */
-	char id[LAN_MEMBER_TEXT_MAX];    /* of the node; "": it has none */
+	char id[LAN_MEMBER_ID_MAX];      /* of the node; "": it has none */
 	char address[NET_ADDR_TEXT_MAX]; /* without port */
 	/* From the tags: */
-	bool local;         /* of this datacenter */
-	bool server;        /* of whatever datacenter: role consul, and it says at which port it serves */
-	union net_addr rpc; /* of a server: where it serves requests of other nodes */
-	uint16_t rpc_port;
+	bool local;        /* of this datacenter */
+	bool server;       /* of whatever datacenter: role consul, and it says at which port it serves */
 	bool bootstrap;    /* it was told to elect itself */
-	int64_t expect;    /* bootstrap_expect, 0: none */
 	bool read_replica; /* a server that is to have no vote */
-	char own_kind
-	    [LAN_MEMBER_TEXT_MAX]; /* of a server: version of what our servers say to each other; "": a foreign one */
+	uint16_t rpc_port;
+	int32_t expect;                  /* bootstrap_expect, 0: none */
+	union net_addr rpc;              /* of a server: where it serves requests of other nodes */
 	char build[LAN_MEMBER_TEXT_MAX]; /* version, what stands before the colon */
-	char raft_version[LAN_MEMBER_TEXT_MAX];
-	char version[LAN_MEMBER_TEXT_MAX]; /* of the protocol, tag vsn */
+	char raft_version[LAN_MEMBER_NUMBER_MAX];
+	char own_kind[LAN_MEMBER_NUMBER_MAX]; /* of a server: what ours say to each other; "": a foreign one */
 };
 
 struct members;
