@@ -202,6 +202,25 @@ contact_is_older() { [ "$(field "$1" "/v1/kv/color?stale" X-Consul-Lastcontact)"
 	is "$old" color new
 }
 
+@test "a leader that has given up its lease answers by a quorum's word" {
+	local gone
+	pool
+	put c1 color blue
+	gone=$(echo $FOLLOWERS | cut -d' ' -f1)
+	all_of "$gone" STOP
+	# whom leadership is handed to does not take it: the lease was given up for nothing
+	run ! ask_raft "$LEADER" Raft.TransferLeadership "{\"ID\":\"$(cat "$BATS_TEST_TMPDIR/$gone/data/node-id")\"}"
+	leads "$LEADER"
+	[ "$(ask_raft "$LEADER" Raft.Status | jq .LeaseUntil)" = 0 ]
+	is "$LEADER" color blue
+	is c1 color blue
+	parks c1 color parked
+	put c1 color red
+	wait_for 10 says parked red
+	is "$LEADER" color red
+	[ "$(field "$LEADER" /v1/kv/color X-Consul-Knownleader)" = true ]
+}
+
 @test "a client writes through the loss of one leader after another, and nothing that was acknowledged is missing" {
 	local i round
 	pool
