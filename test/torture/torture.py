@@ -76,13 +76,17 @@ def all_keys(machine):
     return None if kv is None or sessions is None else hashlib.sha256(kv + b"\n" + sessions).hexdigest()
 
 
-def end(lab, recorder):
+def end(lab, recorder, nemesis):
     """After healing: everybody is back, everything is there, and all have the same."""
     leader = wait_for("the servers have a leader again", lab.leader)
     wait_for("a write is accepted again", lambda: http(lab.leader() or leader, "PUT", "/v1/kv/torture-ends", b"1") == b"true")
     voters = lab.running
-    wait_for("all servers vote: " + ", ".join(m.name for m in voters),
-             lambda: {m.id for m in voters} == {i for i, s in lab.members().items() if s["Voter"]})
+
+    def all_vote():
+        nemesis.revive()  # one that was told to leave may have ended only now: it comes back
+        return {m.id for m in voters} == {i for i, s in lab.members().items() if s["Voter"]}
+
+    wait_for("all servers vote: " + ", ".join(m.name for m in voters), all_vote)
     if not recorder.final_reads(lab.leader() or leader):
         raise Wrong("not every key could be read at the end")
 
@@ -162,7 +166,7 @@ def main():
         say("healed")
         time.sleep(1)
         recorder.stop()
-        voters = end(lab, recorder)
+        voters = end(lab, recorder, nemesis)
         say("all servers have the same")
         report["dumps_equal"] = dumps_equal(lab, voters, say)
     except Wrong as e:
