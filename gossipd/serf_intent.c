@@ -145,7 +145,10 @@ intent_join_take(struct serf *s, const struct serf_join *j, uint64_t now)
 	if (j->ltime <= e->member.ltime)
 		return false;
 	e->member.ltime = j->ltime;
-	if (e->member.status == MEMBER_LEAVING)
+	if (e->member.status == MEMBER_LEAVING) {
+		/* Who was told of one that came and was leaving (an older intent was waiting for it) has to hear that it stays. */
 		e->member.status = MEMBER_ALIVE;
+		s->ops->changed(s->ctx, SERF_MEMBER_UPDATE, &e->member, now);
+	}
 	return true;
 }
