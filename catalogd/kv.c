@@ -245,13 +245,17 @@ apply_lock(struct apply *a, struct dir_entry *entry)
 	struct dir_entry old;
 	bool found;
 
+	if (lock_delay_runs(a, entry->key)) { /* whoever asks: the reference looks at nothing else then */
+		reply_bool(a, false);
+		return 0;
+	}
 	if (entry->session.size == 0)
 		return apply_refuse(a, 0, "missing session");
 	if (!store_has(a->txn, STORE_SESSIONS, entry->session))
 		return apply_refuse(a, 0, "invalid session \"%.*s\"", (int)MIN(entry->session.size, (size_t)200),
 		    (const char *)entry->session.data);
 	found = entry_find(a->txn, entry->key, &old);
-	if ((old.session.size > 0 && !bytes_equal(old.session, entry->session)) || lock_delay_runs(a, entry->key)) {
+	if (old.session.size > 0 && !bytes_equal(old.session, entry->session)) {
 		reply_bool(a, false);
 		return 0;
 	}

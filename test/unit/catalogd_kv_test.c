@@ -297,6 +297,7 @@ test_lock_delay(void **state)
 	w.args = buf_bytes(&args);
 	assert_int_equal(kv_write(&w), 0);
 	KV(false, "{'Op':'lock','DirEnt':{'Key':'k','Value':'Mg==','Session':'s2'}}");
+	KV(false, "{'Op':'lock','DirEnt':{'Key':'k','Value':'Mg==','Session':'nobody'}}"); /* not even looked at */
 	KV(true, "{'Op':'set','DirEnt':{'Key':'k','Value':'Mw=='}}");
 	KV(true, "{'Op':'delete','DirEnt':{'Key':'k'}}");
 	KV(false, "{'Op':'lock','DirEnt':{'Key':'k','Value':'Mg==','Session':'s2'}}"); /* survives deletion */
