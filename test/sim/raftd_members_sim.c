@@ -341,7 +341,8 @@ main(int argc, char **argv)
 	    totals.seeds, totals.ms / 1000, totals.elections, totals.committed, totals.deaths, totals.partitions,
 	    totals.lost, totals.duplicated, totals.pauses, totals.transfers, totals.stalls, totals.joined,
 	    totals.promoted, totals.demoted, totals.removed, totals.self_removed, totals.snapshots, totals.compactions,
-	    totals.chunks, totals.installed, totals.needless, totals.disks, totals.given_up, totals.lease_reads, totals.round_reads);
+	    totals.chunks, totals.installed, totals.needless, totals.disks, totals.given_up, totals.lease_reads,
+	    totals.round_reads);
 	return 0;
 }
 #endif

@@ -48,7 +48,7 @@ struct disk {
 struct server {
 	struct raft *raft; /* NULL: down */
 	struct disk disk;
-	uint64_t life; /* of the log on it */
+	uint64_t life;                 /* of the log on it */
 	struct entry log[ENTRIES_MAX]; /* the shell's */
 	struct entry saving[ENTRIES_MAX];
 	struct raft_save save;
