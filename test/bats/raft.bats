@@ -239,6 +239,24 @@ caught_up() {
 		"$(ask_raft "$1" Raft.Peers | jq '.CommittedIndex')" ] && [ "$(ask_raft "$1" Raft.Status | jq .CommitIndex)" -gt 60 ]
 }
 
+@test "a catalogd that is gone may have lent out its lease: nothing that ends it happens before the next one is there" {
+	start 1 -bootstrap-expect=1
+	find_leader 1
+	take_address
+	ADDRESS[2]=$ADDR LOCK[2]=$ADDR_LOCK
+	# the only voter's lease has no end, and so somebody may still believe in it
+	[ "$(python3 "$BATS_TEST_DIRNAME/lease.py" "$(socket 1)")" = 18446744073709551615 ]
+	run ask_raft 1 Raft.AddNonvoter "$(member 2)"
+	[[ $status = 1 && $output = *"not committed yet"* ]]
+	python3 "$BATS_TEST_DIRNAME/lease.py" "$(socket 1)" stay >"$DIR/lease" 3>&- 4>&- &
+	WRITER=$!
+	wait_for 10 grep -q told "$DIR/lease"
+	ask_raft 1 Raft.AddNonvoter "$(member 2)"
+	[ "$(ask_raft 1 Raft.Peers | jq '.Servers | length')" = 2 ]
+	put 1 color blue
+	rmdir "${LOCK[2]}"
+}
+
 @test "peers.json: those who are left go on when most are lost" {
 	local i
 	start_three
