@@ -18,6 +18,7 @@
 #include "suite.h"
 
 #define LEAVE_S 15.   /* as the reference */
+#define HAND_ON_S 4.  /* for another leader; without an answer the members are told all the same */
 #define CATALOG_S 11. /* of which 10 s are what leave_drain_time and being removed may take by default */
 #define STAGE_S 3.    /* one stage may take so long before it is killed */
 
@@ -151,10 +152,10 @@ leave_done(struct suite *s)
 
 /* What a server does besides; if it can not, the others remove it all the same, or it is found to have failed. */
 static void
-catalog_ask(struct suite *s, const char *method, ipc_answer_cb *answered)
+catalog_ask(struct suite *s, const char *method, double seconds, ipc_answer_cb *answered)
 {
 	(void)ipc_call(s->catalog, method, bytes_of(NULL, 0),
-	    &(struct ipc_call_options){.timeout_ms = (int64_t)(CATALOG_S * 1000)}, answered, s);
+	    &(struct ipc_call_options){.timeout_ms = (int64_t)(seconds * 1000)}, answered, s);
 }
 
 static void
@@ -184,7 +185,7 @@ on_left(void *ctx, const struct ipc_answer *answer)
 	if (s->state != SUITE_LEAVING)
 		return;
 	if (answer->status == IPC_OK && s->catalog != NULL)
-		catalog_ask(s, "Catalogd.LeaveEnd", on_ended);
+		catalog_ask(s, "Catalogd.LeaveEnd", CATALOG_S, on_ended);
 	else if (answer->status == IPC_OK)
 		leave_done(s);
 	else {
@@ -239,7 +240,7 @@ leave_begin(struct suite *s)
 	ev_timer_start(s->loop, &s->leave_timer);
 	if (config_bool(s->config, "server")) {
 		s->catalog = ipc_peer_new(s->ipc, "catalogd.sock", NULL);
-		catalog_ask(s, "Catalogd.LeaveBegin", on_handed_on);
+		catalog_ask(s, "Catalogd.LeaveBegin", HAND_ON_S, on_handed_on);
 	} else
 		gossip_leave(s);
 }

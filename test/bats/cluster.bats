@@ -348,3 +348,15 @@ released() { holds null; }
 		'{"Node":"renamed","ID":"bbbbbbbb-0000-4000-8000-000000000000","Address":"10.0.0.1"}' 2>/dev/null || true)" = 500 ]
 	[ "$(of s1 /v1/catalog/node/renamed | jq -r .Node.ID)" = "$id" ]
 }
+
+@test "a server leaves also when its catalogd hangs" {
+	three_and_client
+	local n rest=() catalogd
+	for n in s1 s2 s3; do [ "$n" = "$LEADER" ] || rest+=("$n"); done
+	catalogd=$(pgrep -P "${PIDS[${rest[0]}]}" -x catalogd)
+	kill -STOP "$catalogd"
+	run -0 ctl "${rest[0]}" leave
+	ends_with "${rest[0]}" 0
+	wait_for 10 peers_are "$LEADER" "$LEADER" "${rest[1]}"
+	wait_for 10 nodes_are "$LEADER" "$LEADER" "${rest[1]}" c1
+}
