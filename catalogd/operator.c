@@ -67,13 +67,14 @@ asked_end(struct asked *a)
 
 static void PRINTF_LIKE(2, 3) asked_fail(struct asked *a, const char *fmt, ...)
 {
-	struct ipc_stream *s = asked_end(a);
+	struct ipc_stream *s;
 	char text[512];
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(text, sizeof text, fmt, args);
+	vsnprintf(text, sizeof text, fmt, args); /* perhaps of what a holds */
 	va_end(args);
+	s = asked_end(a);
 	if (s != NULL)
 		ipc_fail(s, 0, "%s", text);
 }
