@@ -20,7 +20,7 @@ from recorder import NODE, Recorder
 
 VOTERS, SPARES, CLIENTS = 3, 2, 1
 # Seconds for what has to come in the end: far more than it takes, since machines are slow. With a mistake planted it may never come.
-PATIENCE = float(os.environ.get("TORTURE_PATIENCE", "120"))
+PATIENCE = float(os.environ.get("TORTURE_PATIENCE", "180"))
 
 
 class Wrong(Exception):
