@@ -13,7 +13,6 @@
 
 #include "autopilot_config.h"
 #include "duration.h"
-#include "frame.h"
 #include "log.h"
 #include "mem.h"
 #include "members.h"

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "autopilot_run.h"
-#include "frame.h"
 #include "log.h"
 #include "mem.h"
 #include "members.h"
