@@ -304,20 +304,14 @@ class Lab:
         except (OSError, RuntimeError):
             return {}
 
-    def end(self):
+    def end(self, keep):
+        """All processes are killed. The data directories go with the namespaces; keep: copies of them stay."""
         for m in self.machines:
             if m.alive():
                 m.signal(signal.SIGKILL)
         for m in self.machines:
             if m.process is not None:
                 m.process.wait()
-            if os.path.ismount(m.data):
-                subprocess.run(["umount", "-l", m.data], check=False)
-
-    def keep(self, what):
-        """Copies of the data directories, which else go with the namespaces."""
-        for m in self.servers:
-            m.disk_free()
-            if os.path.ismount(m.data):
-                shutil.copytree(m.data, os.path.join(m.directory, what), ignore=shutil.ignore_patterns("run", "filler"),
-                                dirs_exist_ok=True)
+            if keep and m.server and os.path.ismount(m.data):
+                m.disk_free()
+                shutil.copytree(m.data, os.path.join(m.directory, "kept"), ignore=shutil.ignore_patterns("run"))

@@ -71,8 +71,9 @@ class Nemesis:
         for m in self.lab.machines:
             with m.lock:
                 if m.wanted and not m.alive():
-                    self.say(f"{m.name} had ended by itself (status {m.process and m.process.poll()}): started again")
-                    self.count("ended")
+                    status = m.process.poll() if m.process else None
+                    self.say(f"{m.name} had ended by itself (status {status}): started again")
+                    self.count(f"ended_by_itself_{status}")
                     m.start()
 
     def count(self, kind):
