@@ -182,6 +182,8 @@ meta_encode(const struct snapshot_meta *meta, struct buf *out)
 		buf_printf(out, "%s{\"Suffrage\":%d,\"ID\":\"%s\",\"Address\":", i == 0 ? "" : ",", m->voter ? 0 : 1,
 		    raft_id_format(m->id, id));
 		json_put_cstr(out, m->address);
+		if (m->life != 0)
+			buf_printf(out, ",\"Life\":%" PRIu64, m->life);
 		buf_put_u8(out, '}');
 	}
 	buf_put_str(out, "]");

@@ -73,7 +73,7 @@ save(struct snapshots *s, uint64_t index, const char *text, size_t repeat, struc
 	    .log_id = "03b347af-2683-4cdb-b461-b3d274ab5148"};
 
 	meta.configuration.count = 2;
-	meta.configuration.members[0] = (struct member){{1, 2}, "127.0.0.1:8300", true};
+	meta.configuration.members[0] = (struct member){{1, 2}, "127.0.0.1:8300", true, .life = UINT64_MAX - 4};
 	meta.configuration.members[1] = (struct member){{3, 4}, "[::1]:8300", false};
 	*o = (struct outcome){0};
 	snapshots_save(s, state_file(text, repeat), &meta, on_saved, o);
@@ -134,6 +134,8 @@ test_save_and_find(void **state)
 	assert_string_equal(m->configuration.members[1].address, "[::1]:8300");
 	assert_false(m->configuration.members[1].voter);
 	assert_true(m->configuration.members[0].id.low == 2);
+	assert_true(m->configuration.members[0].life == UINT64_MAX - 4);
+	assert_true(m->configuration.members[1].life == 0);
 	assert_int_equal(snapshots_at(s, 1)->index, 200);
 	assert_int_equal(fstatat(dir, "snapshots/3-100-1700000000100", &st, 0), -1);
 	o = check(s, 0);
@@ -220,7 +222,7 @@ announced(uint64_t index, const char *text)
 	    .crc = crc32c(0, text, strlen(text))};
 
 	meta.configuration.count = 1;
-	meta.configuration.members[0] = (struct member){{1, 2}, "127.0.0.1:8300", true};
+	meta.configuration.members[0] = (struct member){{1, 2}, "127.0.0.1:8300", true, .life = UINT64_MAX - 4};
 	return meta;
 }
 
