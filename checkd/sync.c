@@ -504,7 +504,8 @@ note_failure(struct sync *s, const struct ipc_answer *a)
 	s->failures++;
 	if (a->status == IPC_LOST || a->status == IPC_EXPIRED)
 		s->unknown_outcome = true;
-	if (a->status == IPC_ERROR && contains(a->error, "leader"))
+	/* both pass soon, and without our doing */
+	if (a->status == IPC_ERROR && (contains(a->error, "leader") || contains(a->error, "No known Consul servers")))
 		s->no_leader = true;
 	snprintf(s->error, sizeof s->error, "%.*s", (int)a->error.size, (const char *)a->error.data);
 }
@@ -706,6 +707,8 @@ turn(struct sync *s)
 		return;
 	s->failures = 0;
 	s->unknown_outcome = s->no_leader = false;
+	/* What fails is tried again by the timer of full rounds, not at once. */
+	s->dirty = false;
 	items_clear(s);
 	/* Nothing may be pushed before what the catalog has was taken over. */
 	s->full = s->full_wanted || (s->options.resume && !s->read_once);

@@ -39,6 +39,8 @@ struct world {
 	struct buf node; /* register request that made it */
 	char log[4096];  /* what was pushed, one word each */
 	const char *refusal;
+	const char *unread; /* reads are refused with it */
+	unsigned reads;
 	bool mute; /* applies, but does not answer */
 	unsigned unanswered;
 	struct ipc_stream *held; /* the last one that was not answered */
@@ -193,6 +195,11 @@ catalog_services(struct ipc_stream *s, struct bytes args, void *ctx)
 	const char *bad;
 
 	assert_true(bytes_is(mp_find_str(args, "Node"), "n1"));
+	w->reads++;
+	if (w->unread != NULL) {
+		ipc_fail(s, 0, "%s", w->unread);
+		return;
+	}
 	if (w->node.used != 0) {
 		assert_int_equal(schema_decode(&register_request_schema, buf_bytes(&w->node), &q, &bad), 0);
 		struct node form = {.id = q.id,
@@ -678,6 +685,24 @@ test_lost_answer(void **state)
 	expect(w, " [web];");
 }
 
+/* A catalog that can not be read is not asked again at once, however quickly it says so; what came meanwhile is pushed when it can. */
+static void
+test_unreadable_catalog(void **state)
+{
+	struct world *w = *state;
+	struct local_service *s;
+
+	w->unread = "No known Consul servers";
+	begin(w);
+	run_idle(w);
+	assert_int_equal(w->reads, 1);
+	s = put(w, "{\"Name\":\"web\"}");
+	w->unread = NULL;
+	while (!s->in_sync)
+		ev_run(w->loop, EVRUN_ONCE);
+	expect(w, " node; [web];");
+}
+
 /* What changes while its push is under way is not taken for pushed. */
 static void
 test_change_during_a_push(void **state)
@@ -733,6 +758,7 @@ main(void)
 	    TEST(test_waiting_for_a_push),
 	    TEST(test_pause),
 	    TEST(test_restart_does_not_flap),
+	    TEST(test_unreadable_catalog),
 	    TEST(test_lost_answer),
 	    TEST(test_change_during_a_push),
 	    TEST(test_nothing_after_stop),
