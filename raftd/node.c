@@ -335,6 +335,8 @@ node_propose(struct node *n, uint64_t term, const struct bytes *data, size_t cou
 		return NODE_NO_SPACE;
 	}
 	*index = raft_propose(n->raft, (uint32_t)count);
+	if (*index == 0) /* the removal of this leader is committed, and it steps back in this turn */
+		return NODE_NOT_LEADER;
 	for (size_t i = 0; i < count; i++)
 		tail_put(n->tail, *index + i, term, WAL_DATA, data[i]);
 	n->pending_bytes += bytes;
