@@ -94,6 +94,8 @@ take_out(struct broadcasts *q, struct entry *e)
 {
 	struct tier *t = q->tiers[MIN(e->sent, TIERS_MAX - 1)];
 
+	if (t == NULL)
+		panic("broadcast: an entry of no tier");
 	ring_remove(&e->of_length);
 	if (ring_empty(&t->entries[e->size]))
 		t->lengths[e->size / 64] &= ~(UINT64_C(1) << e->size % 64);
