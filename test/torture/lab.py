@@ -72,6 +72,7 @@ class Machine:
         self.process = None
         self.wanted = False  # to be running
         self.removed = False  # from the cluster: its directory counts for nothing
+        self.settled = False  # has had the state of the others
         self.stopped = set()
         self.lock = threading.RLock()
 
@@ -110,6 +111,7 @@ class Machine:
         """A new machine: empty directory, another name and ID."""
         with self.lock:
             self.life += 1
+            self.settled = False
             if os.path.ismount(self.data):
                 run("umount", "-l", self.data)
             os.makedirs(self.data, exist_ok=True)

@@ -281,6 +281,7 @@ class Nemesis:
         else:
             self.say(f"membership: {m.name} is added")
             done = self.until(lambda: self.asked("Raft.AddVoter", {"ID": m.id, "Address": f"{m.address}:8300"}))
+        m.settled = done
         self.say(f"membership: {m.name} {'votes' if done else 'does not vote yet'}")
         self.count("member_added")
 

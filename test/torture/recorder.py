@@ -229,6 +229,8 @@ class Client:
 
     def get(self, key, mode, slot, more=""):
         machine = self.machine()
+        # who is asked by a client agent may change, and a server that has no state yet asks another one, and then shows its own, older one
+        at = f" at={machine.name}" if machine.server and machine.settled else ""
         query = f"?{mode}" if mode != "default" else "?"
         answer, times = self.timed(machine, "GET", f"/v1/kv/{key}{query}{more}")
         if answer.end != "ok":
@@ -236,8 +238,7 @@ class Client:
             with self.r.lock:
                 self.r.counts["get", "fail"] = self.r.counts.get(("get", "fail"), 0) + 1
             return answer
-        # a server that was made anew has promised nothing before; who is asked by a client agent may change
-        line = f"op=get key={key} mode={mode} via={machine.name}{times}" + (f" at={machine.name}" if machine.server else "")
+        line = f"op=get key={key} mode={mode} via={machine.name}{times}{at}"
         if answer.status == 404:
             line += " value=0"
             if slot is not None and slot.key == key:

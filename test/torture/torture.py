@@ -68,6 +68,7 @@ def begin(lab):
     for m in first:
         wait_for(f"{m.name} answers", lambda m=m: http(m, "GET", "/v1/kv/?keys") is not None or
                  http(m, "PUT", "/v1/kv/torture-begins", b"1"))
+        m.settled = True
 
 
 def all_keys(machine):
