@@ -190,12 +190,13 @@ removed_note(struct raft_members *r, const char *id)
 }
 
 static void
-request_end(struct raft_members *r, const char *error)
+request_end(struct raft_members *r, size_t i, const char *error)
 {
-	struct request first = r->queue[0];
+	struct request ended = r->queue[i];
 
-	memmove(r->queue, r->queue + 1, --r->queued * sizeof *r->queue);
-	first.done(first.ctx, error);
+	r->queued--;
+	memmove(&r->queue[i], &r->queue[i + 1], (r->queued - i) * sizeof *r->queue);
+	ended.done(ended.ctx, error);
 }
 
 static void
@@ -212,14 +213,14 @@ on_changed(void *ctx, const struct ipc_answer *answer)
 		if (asked && r->changing.op == RAFT_MEMBERS_REMOVE)
 			removed_note(r, r->changing.id);
 		if (asked)
-			request_end(r, NULL);
+			request_end(r, 0, NULL);
 		look_after(r, LOOK_NEXT_S);
 		return;
 	}
 	snprintf(error, sizeof error, "%.*s", (int)MIN(answer->error.size, sizeof error - 1),
 	    (const char *)answer->error.data);
 	if (asked)
-		request_end(r, error);
+		request_end(r, 0, error);
 	else if (strcmp(error, r->last_error) != 0) {
 		log_errorx(MODULE,
 		    "the cluster's configuration was not changed, trying again: id=%s reason=%s error=%s",
@@ -366,17 +367,21 @@ raft_members_start(struct raft_members *r)
 void
 raft_members_stop(struct raft_members *r)
 {
+	size_t kept = r->asked ? 1 : 0;
+
 	r->running = false;
 	ev_timer_stop(r->c->loop, &r->timer);
 	if (r->look != NULL)
 		ipc_cancel(r->look);
-	if (r->change != NULL)
+	r->look = NULL;
+	/* What was asked for and is under way raftd answers: that it is done may be why this server does not lead any more. */
+	if (r->change != NULL && !r->asked) {
 		ipc_cancel(r->change);
-	r->look = r->change = NULL;
-	r->asked = false;
+		r->change = NULL;
+	}
 	r->peers.count = 0;
-	while (r->queued > 0)
-		request_end(r, "leadership lost while committing log");
+	while (r->queued > kept)
+		request_end(r, r->queued - 1, "leadership lost while committing log");
 }
 
 struct raft_members *
@@ -396,6 +401,10 @@ raft_members_free(struct raft_members *r)
 {
 	if (r == NULL)
 		return;
+	if (r->change != NULL)
+		ipc_cancel(r->change);
+	r->change = NULL;
+	r->asked = false;
 	raft_members_stop(r);
 	free(r);
 }

@@ -149,6 +149,29 @@ write_end() { # SERVER that has to have all of it
 	run -1 ctl "$target" operator raft transfer-leader -id="$(id_of "$target")"
 }
 
+@test "a leader that is asked to remove itself says that it is done, and takes nothing more into its log" {
+	local n round
+	servers 3 a b c
+	for n in a b c; do
+		python3 "$BATS_TEST_DIRNAME/writer.py" "${AT[$n]}" "$BATS_TEST_TMPDIR/acked-$n" "load-$n" >"$BATS_TEST_TMPDIR/writer-$n" 2>&1 3>&- 4>&- &
+		WRITERS+=($!)
+	done
+	for round in 1 2 3; do
+		run -0 ctl "$LEADER" operator raft remove-peer -id="$(id_of "$LEADER")"
+		[ "$output" = "Removed peer with id \"$(id_of "$LEADER")\"" ]
+		find_leader a b c
+		wait_for 20 tolerates "$LEADER" 1 # it is alive, and comes back
+	done
+	kill -TERM "${WRITERS[@]}"
+	wait "${WRITERS[@]}" || { cat "$BATS_TEST_TMPDIR"/writer-?; false; }
+	WRITERS=()
+	for n in a b c; do
+		[ -s "$BATS_TEST_TMPDIR/acked-$n" ]
+		python3 "$BATS_TEST_DIRNAME/writer.py" --check "${AT[$n]}" "$BATS_TEST_TMPDIR/acked-$n" "load-$n"
+		! grep -E 'panic:|daemon died|daemon is back' "$BATS_TEST_TMPDIR/$n/log"
+	done
+}
+
 @test "servers are removed by ID and by address; one that is alive comes back when it joins anew" {
 	local gone other
 	servers 3 a b c

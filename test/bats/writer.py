@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes keys over several keep-alive connections until told to stop, and remembers what was acknowledged.
 
-    writer.py ADDRESS FILE      runs until SIGTERM; FILE gets one acknowledged key a line
-    writer.py --check ADDRESS FILE
+    writer.py ADDRESS FILE [PREFIX]     runs until SIGTERM; FILE gets one acknowledged key a line
+    writer.py --check ADDRESS FILE [PREFIX]
 
 Every key is new and written with cas=0, so an answer `false` means that the write was applied twice. An error answer or a lost
 connection leaves the key's outcome open; the writer goes on with the next key. The check fails if an acknowledged key is gone.
@@ -17,7 +17,7 @@ import time
 THREADS = 4
 
 
-def run(address, path):
+def run(address, path, prefix):
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     out = open(path, "w", buffering=1)
@@ -29,7 +29,7 @@ def run(address, path):
         connection = None
         last = time.monotonic()
         while not stop.is_set():
-            key = f"load/{number}/{n}"
+            key = f"{prefix}/{number}/{n}"
             n += 1
             try:
                 if connection is None:
@@ -63,9 +63,9 @@ def run(address, path):
     return counts["twice"] != 0 or counts["acked"] == 0
 
 
-def check(address, path):
+def check(address, path, prefix):
     connection = http.client.HTTPConnection(address, 8500, timeout=30)
-    connection.request("GET", "/v1/kv/load?keys")
+    connection.request("GET", f"/v1/kv/{prefix}?keys")
     stored = set(json.loads(connection.getresponse().read()))
     acked = set(open(path).read().split())
     lost = acked - stored
@@ -73,6 +73,5 @@ def check(address, path):
     return 1 if lost or not acked else 0
 
 
-if sys.argv[1] == "--check":
-    sys.exit(check(sys.argv[2], sys.argv[3]))
-sys.exit(run(sys.argv[1], sys.argv[2]))
+work, arguments = (check, sys.argv[2:]) if sys.argv[1] == "--check" else (run, sys.argv[1:])
+sys.exit(work(arguments[0], arguments[1], arguments[2] if len(arguments) > 2 else "load"))

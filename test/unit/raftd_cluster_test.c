@@ -372,6 +372,60 @@ test_leases_first(void **state)
 	close_all();
 }
 
+struct offer {
+	struct ev_check check;
+	struct server *leader;
+	unsigned accepted, refused;
+};
+
+/* Behind the messages of this turn, and before what the leader makes of them. */
+static void
+on_offer(struct ev_loop *l, struct ev_check *w, int events)
+{
+	struct offer *o = w->data;
+	struct bytes data = bytes_str("offered");
+	uint64_t index = 0;
+
+	(void)l, (void)events;
+	if (node_status(o->leader->node).role != RAFT_LEADER)
+		return;
+	if (node_propose(o->leader->node, node_status(o->leader->node).term, &data, 1, &index) != NODE_ACCEPTED) {
+		o->refused++;
+		return;
+	}
+	assert_int_equal(index, node_last_index(o->leader->node));
+	o->accepted++;
+}
+
+/* A leader that is not a member any more takes nothing, also in the turn in which it hears that this is so. */
+static void
+test_removed_leader(void **state)
+{
+	struct configuration list = list_of(0, 1, 2);
+	struct offer offer = {.accepted = 0};
+	char error[NODE_ERROR_MAX];
+	struct server *leader;
+
+	(void)state;
+	open_all("removed", SERVERS);
+	for (unsigned i = 0; i < SERVERS; i++)
+		assert_int_equal(node_bootstrap(servers[i].node, &list, error), 0);
+	UNTIL(leads(&servers[0]) || leads(&servers[1]) || leads(&servers[2]));
+	leader = leads(&servers[0]) ? &servers[0] : leader_of(&servers[1], &servers[2]);
+	offer.leader = leader;
+	ev_check_init(&offer.check, on_offer);
+	ev_set_priority(&offer.check, EV_MINPRI);
+	offer.check.data = &offer;
+	ev_check_start(loop, &offer.check);
+	change(leader, NODE_REMOVE, leader);
+	UNTIL(node_status(leader->node).role != RAFT_LEADER);
+	ev_check_stop(loop, &offer.check);
+	assert_true(offer.accepted > 0 && offer.refused > 0);
+	UNTIL((leader != &servers[0] && leads(&servers[0])) || (leader != &servers[1] && leads(&servers[1])) ||
+	      (leader != &servers[2] && leads(&servers[2])));
+	close_all();
+}
+
 /* What a leader that was cut off took, and nobody else has, gives way to what the others committed; so does a configuration. */
 static void
 test_conflict(void **state)
@@ -564,6 +618,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_bootstrap),
 	    cmocka_unit_test(test_leases_first),
+	    cmocka_unit_test(test_removed_leader),
 	    cmocka_unit_test(test_lost_log),
 	    cmocka_unit_test(test_bootstrap_by_lives),
 	    cmocka_unit_test(test_conflict),
