@@ -9,6 +9,7 @@
 #include "duration.h"
 #include "mem.h"
 #include "raftlog.h"
+#include "read_place.h"
 #include "ring.h"
 #include "store.h"
 
@@ -32,7 +33,7 @@ struct waiting {
 	struct ring ring;
 	struct held *held;
 	struct request request;
-	uint64_t index; /* that was confirmed */
+	uint64_t index; /* up to which the state must have come */
 	struct ev_timer deadline;
 	uint8_t args[];
 };
@@ -161,14 +162,17 @@ static void
 on_quorum(void *ctx, const struct ipc_answer *answer)
 {
 	struct held *h = ctx;
-	uint64_t index = held_quorum_index(answer);
+	uint64_t index = held_quorum_index(answer), needed = 0;
 	struct ring asked;
 
 	ring_init(&asked);
 	ring_move(&h->asked, &asked);
 	h->asking = false;
+	if (index > 0)
+		needed = read_index_needed(raftlog_ready(h->c->raftlog), raftlog_status(h->c->raftlog)->term,
+		    mp_find_uint(answer->body, "Term"), index);
 	for (struct ring *r = asked.next; r != &asked; r = r->next)
-		RING_ENTRY(r, struct waiting, ring)->index = index;
+		RING_ENTRY(r, struct waiting, ring)->index = needed;
 	if (index > 0) {
 		ring_move(&asked, &h->confirmed);
 		held_applied(h);

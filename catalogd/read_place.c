@@ -22,3 +22,9 @@ read_place(const struct read_facts *f)
 		return read_place_of_leader(f);
 	return f->lease && f->mode != READ_CONSISTENT ? READ_HERE : READ_VERIFIED;
 }
+
+uint64_t
+read_index_needed(bool ready, uint64_t term, uint64_t confirmed_term, uint64_t confirmed_index)
+{
+	return ready && term == confirmed_term ? 0 : confirmed_index;
+}

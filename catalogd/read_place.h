@@ -9,6 +9,7 @@
 #define CATALOGD_READ_PLACE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum read_mode {
 	READ_DEFAULT,    /* as new as the request, by a leader's lease */
@@ -37,6 +38,12 @@ enum read_place {
 };
 
 enum read_place read_place(const struct read_facts *f);
+/*
+ * How far the state must have come for a read that a quorum has confirmed. ready, term: of this server now. A leader that is ready in the very term
+ * in which it was confirmed need not wait: what was acknowledged by leaders before it lies before its own first entry, and it acknowledges nothing
+ * that it has not applied. So reads go on while an entry can not be applied (a full disk). 0: as it is.
+ */
+uint64_t read_index_needed(bool ready, uint64_t term, uint64_t confirmed_term, uint64_t confirmed_index);
 /* Of what can only be done where the leader is, be it a read or a write. Never READ_HERE or READ_VERIFIED. */
 enum read_place read_place_of_leader(const struct read_facts *f);
 

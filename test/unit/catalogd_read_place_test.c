@@ -77,6 +77,17 @@ test_who_does_not_lead(void **state)
 	    read_place(&(struct read_facts){.leads = true, .lease = true, .sent_to_leader = true}), READ_HELD);
 }
 
+static void
+test_how_far(void **state)
+{
+	(void)state;
+	assert_int_equal(read_index_needed(true, 7, 7, 100), 0);
+	assert_int_equal(read_index_needed(false, 7, 7, 100), 100);
+	/* it was ready in another term: what was acknowledged between the two is not known */
+	assert_int_equal(read_index_needed(true, 8, 7, 100), 100);
+	assert_int_equal(read_index_needed(true, 6, 7, 100), 100);
+}
+
 int
 main(void)
 {
@@ -84,6 +95,7 @@ main(void)
 	    cmocka_unit_test(test_here_only_with_a_reason),
 	    cmocka_unit_test(test_nothing_goes_round),
 	    cmocka_unit_test(test_who_does_not_lead),
+	    cmocka_unit_test(test_how_far),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

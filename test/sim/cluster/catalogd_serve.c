@@ -153,7 +153,7 @@ round_done(struct sim *s, struct server *v, const struct note *n)
 
 		if (q->state == REQUEST_ASKED && n->b != 0) {
 			q->state = REQUEST_CONFIRMED;
-			q->index = n->b;
+			q->index = read_index_needed(c->ready, c->status.term, n->c, n->b);
 		} else if (q->state == REQUEST_ASKED)
 			q->state = REQUEST_HELD;
 		more |= q->state == REQUEST_ASKING;

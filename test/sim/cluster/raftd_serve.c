@@ -193,6 +193,7 @@ reads_answer(struct sim *s, struct server *v)
 		n = note_new(NOTE_READ_DONE);
 		n->a = r->reads[i].id;
 		n->b = leads ? r->reads[i].index : 0;
+		n->c = r->reads[i].term;
 		note_send(s, v, true, n);
 		r->reads[i] = r->reads[--r->read_count];
 	}
