@@ -19,6 +19,7 @@
 #include "hash.h"
 #include "log.h"
 #include "mem.h"
+#include "uuid.h"
 
 #define MODULE "agent.server"
 #define DIRECTORY_BYTES_MAX 256
@@ -87,6 +88,7 @@ static int
 make(const char *path, struct publish *p)
 {
 	char fresh[128];
+	uint64_t began;
 	int fd, error;
 
 	if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
@@ -102,6 +104,8 @@ make(const char *path, struct publish *p)
 		error = p->page == NULL ? errno : 0;
 	}
 	if (p->page != NULL) {
+		random_bytes(&began, sizeof began);
+		atomic_store_explicit(&p->page->replaced, began >> 1, memory_order_relaxed);
 		p->page->magic = PAGE_MAGIC;
 		p->read_fd = open(fresh, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (p->read_fd == -1 || rename(fresh, path) == -1)

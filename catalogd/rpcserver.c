@@ -222,7 +222,7 @@ channel_serve(struct channel *ch, size_t size)
 		respond(ch, bytes_str(r->refusal), 0, bytes_of(NULL, 0));
 	else {
 		stream = ipc_serve(r->ipc, r->service, method, request.body,
-		    request.forwarded ? RPCSERVER_FORWARDED : 0, on_answer, ch);
+		    RPCSERVER_REMOTE | (request.forwarded ? RPCSERVER_FORWARDED : 0), on_answer, ch);
 		if (stream != NULL)
 			ch->request = stream;
 	}

@@ -17,8 +17,9 @@
 #define RPCSERVER_STREAMS_MAX 65536            /* of one connection */
 #define RPCSERVER_HELD_MAX (64u * 1024 * 1024) /* bytes of requests that are not whole, one connection */
 
-/* Flag of such a request (ipc_stream_flags): another server takes this one for the leader. */
+/* Flags of requests (ipc_stream_flags): another server takes this one for the leader; it came from another node at all. */
 #define RPCSERVER_FORWARDED 1u
+#define RPCSERVER_REMOTE 2u
 
 /* The first byte of a connection. */
 enum rpc_kind {

@@ -236,6 +236,8 @@ serve_read(struct serve *s, const struct request *r)
 	region_reset(q->region);
 	buf_clear(&s->reply);
 	q->watching = q->min_index > 0;
+	/* Another node has not this page, and may have one of its own. */
+	q->versions = q->versions && (ipc_stream_flags(stream) & RPCSERVER_REMOTE) == 0;
 	/* Only what the leader says is good for others, for as long as it leads: a stale answer of this moment may be older than the state. */
 	q->publish = q->versions && q->consistency[0] != 'c' && raftlog_ready(s->c->raftlog) ? s->c->publish : NULL;
 	publish_ask(q->publish);

@@ -51,11 +51,12 @@ struct page {
 	uint64_t magic;
 	_Atomic uint64_t retired;        /* not 0: its catalogd is not the one to be believed any more */
 	_Atomic uint64_t lease_until_ns; /* CLOCK_BOOTTIME; 0: no default reads, PAGE_LEASE_ALWAYS: no clock needed */
-	_Atomic uint64_t replaced;       /* how often the state was replaced as a whole */
+	_Atomic uint64_t
+	    replaced; /* how often the state was replaced as a whole, counted from a random number: that of no other page */
 	_Atomic uint64_t versions[PAGE_SLOTS];
 };
 
-/* What an answer depends on, as it was when the answer was made. */
+/* What an answer depends on, as it was when the answer was made. On another page it never holds: versions of two servers have nothing to do with each other. */
 struct page_claim {
 	uint64_t replaced;
 	uint32_t count;

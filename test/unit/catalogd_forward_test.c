@@ -364,11 +364,11 @@ test_there_and_back(void **state)
 	}
 	assert_int_equal(rpcpool_connections(pool), 1);
 	assert_int_equal(rpcserver_connections(there), 1);
-	assert_int_equal(seen_flags, 0);
+	assert_int_equal(seen_flags, RPCSERVER_REMOTE);
 	as_leader = true;
 	ask(&a, "T.Echo", BYTES("\x80"));
 	RUN_UNTIL(a.done);
-	assert_int_equal(seen_flags, RPCSERVER_FORWARDED);
+	assert_int_equal(seen_flags, RPCSERVER_FORWARDED | RPCSERVER_REMOTE);
 	buf_free(&a.body);
 }
 

@@ -308,6 +308,39 @@ test_a_successor_is_believed_alone(void **state)
 	page_unmap(page);
 }
 
+/* A follower's front has answers that came from the leader: when the follower leads, what they claimed of the leader's page says nothing of its own. */
+static void
+test_claims_of_another_server(void **state)
+{
+	struct page_claim claim;
+	struct publish *other;
+	const struct page *page;
+	char path[96];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/page2", fix.dir);
+	other = publish_open(path);
+	assert_non_null(other);
+	publish_lease(other, PAGE_LEASE_ALWAYS);
+	fd = publish_fd(other);
+	page = page_map(fd);
+	assert_non_null(page);
+	close(fd);
+	set("k");
+	get("k");
+	assert_true(holds());
+	/* as if as much had happened there */
+	claim = fix.claim;
+	for (uint32_t i = 0; i < claim.count; i++)
+		claim.version[i] = page->versions[claim.slot[i]];
+	assert_false(page_holds(page, &claim, NULL));
+	claim.replaced = page->replaced;
+	assert_true(page_holds(page, &claim, NULL));
+	publish_close(other);
+	page_unmap(page);
+}
+
 static void
 test_what_lies_in_the_way(void **state)
 {
@@ -421,6 +454,7 @@ main(void)
 	    TEST(test_nobody_asks),
 	    TEST(test_the_lease),
 	    TEST(test_a_successor_is_believed_alone),
+	    TEST(test_claims_of_another_server),
 	    TEST(test_what_lies_in_the_way),
 	    TEST(test_the_descriptor_is_for_reading),
 	    TEST(test_claims_of_any_form),
