@@ -406,7 +406,9 @@ value_seen(const struct part *p, uint64_t value, uint64_t *seen_at)
 										: 0;
 
 		if (known == value) {
-			*seen_at = MIN(*seen_at, op->returned);
+			if (op->mode !=
+			    STALE) /* a follower may have it before the leader, whose disk is full, shows it */
+				*seen_at = MIN(*seen_at, op->returned);
 			seen = true;
 		}
 	}
